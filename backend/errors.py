@@ -1,0 +1,174 @@
+"""Every error the platform raises on purpose. Knows nothing of HTTP; `routers/problems.py` holds the one map.
+
+NumenError
+├── NotFound                 absent, or another tenant's: the two look the same
+│   ├── AgentNotFound, VersionNotFound, ThreadNotFound, MessageNotFound, RunNotFound, ApiKeyNotFound
+├── Invalid                  what was sent cannot be honoured; `errors` says where and why
+│   ├── InvalidContract
+│   └── IdempotencyKeyReused the same key came with another request
+├── Conflict                 the state does not allow it
+│   ├── AgentArchived, AgentNotConversational, ThreadArchived, ThreadBusy, RunFinished, EditConflict
+│   └── RequestInProgress    the same Idempotency-Key is being worked on
+├── PreconditionFailed       If-Match names another version
+├── Unauthenticated          no credentials, or none that we know
+├── Forbidden                known, but not allowed
+├── Unavailable              a part we depend on is away; worth another try
+│   ├── DatabaseUnavailable
+│   └── ShuttingDown
+├── ModelError               the language model did not answer; the user's message is kept
+│   ├── ModelUnavailable     dead, refusing, rate limiting, breaker open, or its key is missing
+│   ├── ModelTimeout         slower than its deadline
+│   └── ModelFailed          answered with an error, rubbish, or half an answer
+├── BrokenWall               the database would let a tenant see another's rows; the server does not start
+└── Misconfigured            a setting is wrong or two do not go together; the server does not start
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One refused field: `pointer` is an RFC 6901 JSON pointer, `detail` is written for people."""
+
+    pointer: str
+    detail: str
+
+
+class NumenError(Exception):
+    """Root of the tree; `detail` is written for the caller, `context` becomes members of the answer."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong on our side"
+
+    def __init__(self, detail: str, **context: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.context = context
+
+
+class NotFound(NumenError):
+    code, title = "not-found", "No such thing"
+
+
+class AgentNotFound(NotFound):
+    code, title = "agent-not-found", "No such agent"
+
+
+class VersionNotFound(NotFound):
+    code, title = "version-not-found", "No such version"
+
+
+class ThreadNotFound(NotFound):
+    code, title = "thread-not-found", "No such thread"
+
+
+class MessageNotFound(NotFound):
+    code, title = "message-not-found", "No such message"
+
+
+class RunNotFound(NotFound):
+    code, title = "run-not-found", "No such run"
+
+
+class ApiKeyNotFound(NotFound):
+    code, title = "api-key-not-found", "No such API key"
+
+
+class Invalid(NumenError):
+    code, title = "invalid-request", "The request does not fit the schema"
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = (), **context: Any) -> None:
+        super().__init__(detail, **context)
+        self.errors = tuple(errors)
+
+
+class InvalidContract(Invalid):
+    code, title = "invalid-contract", "The contract cannot be honoured"
+
+
+class IdempotencyKeyReused(Invalid):
+    code, title = "idempotency-key-reused", "This Idempotency-Key came with another request"
+
+
+class Conflict(NumenError):
+    code, title = "conflict", "The state does not allow this"
+
+
+class AgentArchived(Conflict):
+    code, title = "agent-archived", "The agent is archived"
+
+
+class AgentNotConversational(Conflict):
+    code, title = "agent-not-conversational", "This type of agent does not chat"
+
+
+class ThreadArchived(Conflict):
+    code, title = "thread-archived", "The thread is archived"
+
+
+class ThreadBusy(Conflict):
+    code, title = "thread-busy", "The thread is still answering"
+
+
+class RunFinished(Conflict):
+    code, title = "run-finished", "The run has ended"
+
+
+class EditConflict(Conflict):
+    code, title = "edit-conflict", "Somebody else changed this at the same time"
+
+
+class RequestInProgress(Conflict):
+    code, title = "request-in-progress", "The same request is being worked on"
+
+
+class PreconditionFailed(NumenError):
+    code, title = "precondition-failed", "The version is another than If-Match says"
+
+
+class Unauthenticated(NumenError):
+    code, title = "unauthenticated", "Who are you?"
+
+
+class Forbidden(NumenError):
+    code, title = "forbidden", "This is not allowed to you"
+
+
+class Unavailable(NumenError):
+    code, title = "unavailable", "A part of the service is not reachable"
+
+
+class DatabaseUnavailable(Unavailable):
+    code, title = "database-unavailable", "The database is not reachable"
+
+
+class ShuttingDown(Unavailable):
+    code, title = "shutting-down", "The server is stopping"
+
+
+class ModelError(NumenError):
+    code, title = "model-error", "The language model did not answer"
+
+
+class ModelUnavailable(ModelError):
+    code, title = "model-unavailable", "The language model is not reachable"
+
+
+class ModelTimeout(ModelError):
+    code, title = "model-timeout", "The language model was too slow"
+
+
+class ModelFailed(ModelError):
+    code, title = "model-failed", "The language model failed"
+
+
+class BrokenWall(NumenError):
+    code, title = "broken-wall", "The wall between tenants has a gap"
+
+
+class Misconfigured(NumenError):
+    code, title = "misconfigured", "The settings do not work"

@@ -1,0 +1,118 @@
+"""Everything a deployment can set, by environment or `.env`. Read by the composition root and entry points only."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SMALLEST_BOOTSTRAP_KEY = 32
+
+
+class NamedProvider(BaseSettings):
+    """An OpenAI-compatible server under a name of its own, usable as `configuration.llm_provider`."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    base_url: str
+    api_key: SecretStr = SecretStr("")
+
+
+class Settings(BaseSettings):
+    """The deployment's settings. Names are the environment variables' names in lower case.
+
+    Errors: pydantic's `ValidationError` names the variable and what is wrong with it.
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+
+    data_dir: Path = Field(Path(".data"), alias="NUMEN_DATA_DIR")
+    prompts_dir: Path = Field(Path("backend/prompts"), alias="NUMEN_PROMPTS_DIR")
+    host: str = Field("127.0.0.1", alias="NUMEN_HOST")
+    port: int = Field(8000, ge=0, le=65535, alias="NUMEN_PORT")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", alias="NUMEN_LOG_LEVEL")
+    log_format: Literal["json", "console"] = Field("json", alias="NUMEN_LOG_FORMAT")
+    cors_origins: list[str] = Field([], alias="NUMEN_CORS_ORIGINS")
+
+    database_url: SecretStr | None = Field(None, alias="DATABASE_URL")
+    database_owner_url: SecretStr | None = Field(None, alias="DATABASE_OWNER_URL")
+    database_pool_size: int = Field(10, ge=1, le=200, alias="NUMEN_DATABASE_POOL_SIZE")
+
+    auth: Literal["keys", "development"] | None = Field(None, alias="NUMEN_AUTH")
+    bootstrap_key: SecretStr | None = Field(None, alias="NUMEN_BOOTSTRAP_KEY")
+    jwt_secret: SecretStr | None = Field(None, alias="NUMEN_JWT_SECRET")
+    jwt_jwks_url: str | None = Field(None, alias="NUMEN_JWT_JWKS_URL")
+    jwt_issuer: str | None = Field(None, alias="NUMEN_JWT_ISSUER")
+    jwt_audience: str | None = Field(None, alias="NUMEN_JWT_AUDIENCE")
+    jwt_tenant_claim: str = Field("tenant_id", alias="NUMEN_JWT_TENANT_CLAIM")
+
+    llm_provider: Literal["openai", "offline"] | None = Field(None, alias="NUMEN_LLM_PROVIDER")
+    llm_model: str = Field("gpt-6-luna", min_length=1, alias="NUMEN_LLM_MODEL")
+    llm_connect_seconds: float = Field(5.0, gt=0, alias="NUMEN_LLM_CONNECT_SECONDS")
+    llm_first_token_seconds: float = Field(30.0, gt=0, alias="NUMEN_LLM_FIRST_TOKEN_SECONDS")
+    llm_total_seconds: float = Field(120.0, gt=0, alias="NUMEN_LLM_TOTAL_SECONDS")
+    openai_api_key: SecretStr | None = Field(None, alias="OPENAI_API_KEY")
+    openai_base_url: str = Field("https://api.openai.com/v1", alias="OPENAI_BASE_URL")
+    llm_providers: dict[str, NamedProvider] = Field({}, alias="NUMEN_LLM_PROVIDERS")
+    voice_aliases: dict[str, dict[str, str]] = Field({}, alias="NUMEN_VOICE_ALIASES")
+
+    body_limit_bytes: int = Field(1_000_000, ge=1_000, alias="NUMEN_BODY_LIMIT_BYTES")
+    header_seconds: float = Field(5.0, gt=0, alias="NUMEN_HEADER_SECONDS")
+    body_seconds: float = Field(15.0, gt=0, alias="NUMEN_BODY_SECONDS")
+    shutdown_seconds: float = Field(10.0, gt=0, alias="NUMEN_SHUTDOWN_SECONDS")
+
+    @field_validator("bootstrap_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < SMALLEST_BOOTSTRAP_KEY:
+            raise ValueError(f"NUMEN_BOOTSTRAP_KEY needs at least {SMALLEST_BOOTSTRAP_KEY} characters")
+        return key
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _named_origins(cls, origins: list[str]) -> list[str]:
+        if "*" in origins:
+            raise ValueError("NUMEN_CORS_ORIGINS takes named origins; a wildcard would open every tenant to every page")
+        return origins
+
+    @model_validator(mode="after")
+    def _development_stays_at_home(self) -> Self:
+        if self.auth == "development" and not self.on_loopback:
+            raise ValueError(
+                f"NUMEN_AUTH=development asks nobody for a key, so it only works on loopback, not on {self.host}: "
+                "set NUMEN_HOST=127.0.0.1 or NUMEN_AUTH=keys"
+            )
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether PostgreSQL is ours, inside the data folder."""
+        return self.database_url is None
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether the address we bind is reachable from this machine only."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def auth_mode(self) -> Literal["keys", "development"]:
+        """The mode in force: development is the default only while embedded and on loopback."""
+        if self.auth is not None:
+            return self.auth
+        return "development" if self.embedded and self.on_loopback else "keys"
+
+    @property
+    def model_provider(self) -> Literal["openai", "offline"]:
+        """What an agent's `openai` provider means here: offline while nothing else is configured."""
+        if self.llm_provider is not None:
+            return self.llm_provider
+        configured = self.openai_api_key is not None or "openai_base_url" in self.model_fields_set
+        return "openai" if configured or not self.embedded else "offline"
