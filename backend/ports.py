@@ -98,7 +98,7 @@ class LanguageModel(Protocol):
         ...
 
     async def retirements(self) -> dict[str, str | None]:
-        """Models the provider lists now, each with its `shutdown_date` (ISO date) where it has one; `{}` when unknown."""
+        """Models the provider lists now, each with its `shutdown_date` (ISO date) if it has one; `{}` when unknown."""
         ...
 
     async def close(self) -> None:

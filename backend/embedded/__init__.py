@@ -1,0 +1,1 @@
+"""What lets one machine be enough: a PostgreSQL of our own inside the data folder."""

@@ -1,0 +1,37 @@
+"""What every test stands on: no network but this machine, and a real PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from backend.embedded.postgres import EmbeddedPostgres
+from backend.tests.loopback_only import refuse_the_world
+from backend.tests.temporary_folder import temporary_folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loopback_only() -> None:
+    """Refuse every connection that leaves this machine."""
+    refuse_the_world()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Generator[EmbeddedPostgres]:
+    """A server for the whole session, one per worker: make a database of your own in it."""
+    with temporary_folder() as folder:
+        server = EmbeddedPostgres(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def data_folder() -> Generator[Path]:
+    """An empty data folder that the account of PostgreSQL may enter (pytest's own tmp_path is closed to it)."""
+    with temporary_folder() as folder:
+        yield folder
