@@ -1,0 +1,69 @@
+"""One LangGraph graph per contract, compiled once per agent version."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from langgraph.graph import END, START, StateGraph
+
+from backend.graphs.nodes.recall import recall
+from backend.graphs.nodes.respond import respond
+from backend.graphs.state import Turn, TurnState
+from backend.models.agent import AgentContract
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+CONVERSATIONAL_TYPES = ("conversational", "voice")
+_LARGEST_CACHE = 1000
+
+
+def compile_graph(contract: AgentContract) -> CompiledStateGraph[TurnState, Turn, TurnState, TurnState]:
+    """recall → respond, with only the nodes that this contract needs. Storing is the run's, whatever the graph did."""
+    graph: StateGraph[TurnState, Turn, TurnState, TurnState] = StateGraph(TurnState, context_schema=Turn)
+    graph.add_node("respond", respond)
+    graph.add_edge("respond", END)
+    if contract.configuration.memory_enabled:
+        graph.add_node("recall", recall)
+        graph.add_edge(START, "recall")
+        graph.add_edge("recall", "respond")
+    else:
+        graph.add_edge(START, "respond")
+    return graph.compile()
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledAgent:
+    """A contract, parsed, with its graph."""
+
+    contract: AgentContract
+    graph: CompiledStateGraph[TurnState, Turn, TurnState, TurnState]
+
+    async def run(self, turn: Turn) -> TurnState:
+        """Execute one turn. Errors: those of the turn's model."""
+        result: Any = await self.graph.ainvoke({}, context=turn)
+        return result
+
+
+class GraphCache:
+    """Compiled agents by tenant, agent and version; a version never changes, so nothing has to be invalidated."""
+
+    def __init__(self, size: int = _LARGEST_CACHE) -> None:
+        self._size = size
+        self._compiled: OrderedDict[tuple[UUID, UUID, str], CompiledAgent] = OrderedDict()
+
+    def get(self, tenant_id: UUID, agent_id: UUID, version: str, contract_json: str) -> CompiledAgent:
+        """The compiled agent; `contract_json` is only parsed when this version is new here."""
+        key = (tenant_id, agent_id, version)
+        known = self._compiled.get(key)
+        if known is None:
+            contract = AgentContract.model_validate_json(contract_json)
+            known = self._compiled[key] = CompiledAgent(contract, compile_graph(contract))
+            if len(self._compiled) > self._size:
+                self._compiled.popitem(last=False)
+        else:
+            self._compiled.move_to_end(key)
+        return known

@@ -1,0 +1,182 @@
+"""From contract to system prompt: one pure function over the texts in `backend/prompts/templates`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from string import Template
+
+from backend.models.agent import AgentContract
+from backend.models.interview import Interview, InterviewField
+from backend.models.script import Script
+from backend.models.traits import Traits
+from backend.ports import RecalledMemory, ToolSpec
+
+BANDS = 5
+BAND_WIDTH = 20
+WORDS_PER_TOKEN = 0.7
+LONGEST_QUOTE = 2000
+
+# What could end a quoted line, reorder it on a screen, or hide text from people but not from a model; and the
+# brackets of the control tokens which some servers read out of plain text.
+ESCAPED = re.compile(
+    "[<>\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+
+
+def compile_prompt(
+    contract: AgentContract,
+    *,
+    summary: str = "",
+    memories: Sequence[RecalledMemory] = (),
+    tools: Sequence[ToolSpec] = (),
+) -> str:
+    """The system prompt of one turn, in Markdown; empty parts leave no trace.
+
+    Texts of the contract stand in it literally. `summary`, `memories` (best first) and the descriptions of `tools` come
+    from elsewhere, so they are quoted, a line each, in a way that no text can break out of.
+    """
+    return "\n\n".join(section for section in _sections(contract, summary, memories, tools) if section) + "\n"
+
+
+def _sections(
+    contract: AgentContract, summary: str, memories: Sequence[RecalledMemory], tools: Sequence[ToolSpec]
+) -> Iterator[str]:
+    yield _render("identity", name=contract.name, **contract.identity.model_dump())
+    lines = trait_lines(contract.traits)
+    yield _render("traits", lines="\n".join(line for trait, line in lines.items() if trait != "safety"))
+    yield _render("safety", line=lines["safety"])
+    yield _answers(contract)
+    if _is_spoken(contract):
+        yield _render("speech")
+    if contract.interview:
+        yield _interview(contract.interview)
+    if contract.script:
+        yield _script(contract.script)
+    if tools:
+        yield _render("tools", lines="\n".join(f"- {quoted(tool.name)}: {quoted(tool.description)}" for tool in tools))
+    if said := [line for line in summary.splitlines() if line.strip()]:
+        yield _render("summary", lines=_quoted_lines(said))
+    if memories:
+        yield _render("memories", lines=_quoted_lines(memory.text for memory in memories))
+
+
+def trait_lines(traits: Traits) -> dict[str, str]:
+    """Trait to its line, which carries the number and the instruction of the band."""
+    return {
+        trait: f"- {label} {value}/100: {bands[band_of(value)]}"
+        for trait, (label, bands) in _trait_bands().items()
+        if (value := getattr(traits, trait)) is not None
+    }
+
+
+def band_of(value: int) -> int:
+    """0 for 0–20, 1 for 21–40, 2 for 41–60, 3 for 61–80, 4 for 81–100."""
+    return max(value - 1, 0) // BAND_WIDTH
+
+
+def quoted(text: str) -> str:
+    """`text` as one line of JSON string: whatever it holds, it ends where the closing quote says."""
+    cut = text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 1]}…"
+    return ESCAPED.sub(_escaped, json.dumps(cut, ensure_ascii=False))
+
+
+def _escaped(sign: re.Match[str]) -> str:
+    return json.dumps(sign[0]) if ord(sign[0]) < 0 else "".join(f"\\u{unit:04x}" for unit in _utf16(sign[0]))
+
+
+def _utf16(sign: str) -> Iterator[int]:
+    data = sign.encode("utf-16-be", "surrogatepass")
+    return (high << 8 | low for high, low in zip(data[::2], data[1::2], strict=True))
+
+
+def _quoted_lines(texts: Iterable[str]) -> str:
+    return "\n".join(f"- {quoted(text)}" for text in texts)
+
+
+def _is_spoken(contract: AgentContract) -> bool:
+    return contract.type == "voice" or contract.configuration.voice_enabled
+
+
+def _answers(contract: AgentContract) -> str:
+    languages: tuple[str, ...] = contract.capabilities.languages if contract.capabilities else ()
+    if _is_spoken(contract) and contract.voice:
+        languages = (contract.voice.language,)
+    words = int(contract.configuration.max_tokens * WORDS_PER_TOKEN)
+    return _render(
+        "answers",
+        words=str(words),
+        only_language=languages[0] if len(languages) == 1 else "",
+        languages=", ".join(languages) if len(languages) > 1 else "",
+        first_language=languages[0] if languages else "",
+    )
+
+
+def _interview(interview: Interview) -> str:
+    return _render(
+        "interview",
+        opening=interview.opening,
+        fields="\n".join(_interview_field(field) for field in interview.fields),
+        confirmation=interview.confirmation.question,
+    )
+
+
+def _interview_field(field: InterviewField) -> str:
+    options = (
+        _render(
+            "interview_option", value=option.value, description=option.description, words=", ".join(option.words)
+        )
+        for option in field.options
+    )
+    return _render(
+        "interview_field",
+        name=field.name,
+        kind=field.kind,
+        need="required" if field.required else "optional",
+        question=field.question,
+        options="\n".join(options),
+    )
+
+
+def _script(script: Script) -> str:
+    parts = (
+        _render("script_part", name=part.name, minutes=f"{part.minutes:g}", purpose=part.purpose, pacing=part.pacing)
+        for part in script.parts
+    )
+    return _render("script", parts="\n".join(parts))
+
+
+def _render(name: str, **values: str) -> str:
+    """A template with its values. A line is left out when a value in it is blank; values are never read as templates."""
+    kept = [
+        line
+        for line, names in _template(name)
+        if all(values[placeholder].strip() for placeholder in names)
+    ]
+    lines = [line for before, line in pairwise(["", *kept]) if line or before]
+    return "\n".join(Template(line).substitute(values) for line in lines).rstrip()
+
+
+@cache
+def _template(name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple((line, tuple(Template(line).get_identifiers())) for line in _text(name).splitlines())
+
+
+@cache
+def _trait_bands() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Trait to its label and its five instructions, lowest first."""
+    bands: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for block in _text("trait_bands").strip().split("\n\n"):
+        heading, *lines = block.splitlines()
+        label = heading.removeprefix("## ")
+        bands[label.lower()] = (label, tuple(line.removeprefix("- ") for line in lines))
+    return bands
+
+
+@cache
+def _text(name: str) -> str:
+    return files("backend.prompts").joinpath("templates", f"{name}.md").read_text("utf-8")

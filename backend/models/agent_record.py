@@ -1,0 +1,45 @@
+"""An agent as its row holds it: the contract stays JSON text until somebody needs its fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from backend.models.agent import AgentContract
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRecord:
+    """One row of `agents`. Parsing a contract costs more than reading it, so reads pass the text through."""
+
+    id: UUID
+    owner_id: UUID
+    type: str
+    version: str
+    status: str
+    interaction_count: int
+    last_interaction_at: datetime | None
+    created_at: datetime
+    llm_provider: str
+    llm_model: str
+    contract_json: str
+
+    def contract(self) -> AgentContract:
+        """The contract, validated."""
+        return AgentContract.model_validate_json(self.contract_json)
+
+    def response_json(self, warnings: Sequence[str]) -> bytes:
+        """The `AgentResponse` as JSON: the stored contract, spliced with what the row counts."""
+        seen = self.last_interaction_at
+        counted = json.dumps(
+            {
+                "status": self.status,
+                "interaction_count": self.interaction_count,
+                "last_interaction_at": seen.isoformat() if seen else None,
+                "warnings": list(warnings),
+            }
+        )
+        return f"{self.contract_json[:-1]}, {counted[1:]}".encode()

@@ -1,0 +1,1 @@
+"""Use cases: what a caller can have done, told in the house's own words."""

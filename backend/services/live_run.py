@@ -1,0 +1,93 @@
+"""A run while it lives in this process: what has been written, who listens, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+from uuid import UUID
+
+from backend.errors import NumenError
+from backend.models.events import TERMINAL, Mark, Place, ServerEvent, events_after
+from backend.models.run import ChatReply
+
+StopReason = Literal["cancelled", "shutdown"]
+
+
+class LiveRun:
+    """One turn. Written by the task that drives it, read by any number of listeners, each at its own pace.
+
+    Listeners hold a place, not a queue: a slow one gets larger pieces, and costs no memory.
+    """
+
+    def __init__(self, run_id: UUID, tenant_id: UUID, user_id: UUID) -> None:
+        self.run_id = run_id
+        self.tenant_id = tenant_id
+        self.user_id = user_id
+        self.text = ""
+        self.marks: list[Mark] = []
+        self.stop_reason: StopReason | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._ended: asyncio.Future[ChatReply] = asyncio.get_running_loop().create_future()
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def write(self, text: str) -> None:
+        """More of the answer."""
+        self.text += text
+        self._wake()
+
+    def mark(self, event: str, data: dict[str, Any]) -> None:
+        """An event that is no text."""
+        self.marks.append(Mark(event, len(self.text), data))
+        self._wake()
+
+    def succeed(self, reply: ChatReply) -> None:
+        """The turn is stored: this is its answer."""
+        self._ended.set_result(reply)
+        self._wake()
+
+    def fail(self, error: NumenError) -> None:
+        """The turn ended without a whole answer."""
+        self._ended.set_exception(error)
+        self._ended.exception()  # nobody has to wait for it
+        self._wake()
+
+    def stop(self, reason: StopReason) -> None:
+        """Make the driving task stop where it is; what was said is kept."""
+        if self.stop_reason is None and self.task is not None and not self.ended:
+            self.stop_reason = reason
+            self.task.cancel()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the turn is stored, whatever became of it."""
+        return self._ended.done()
+
+    async def reply(self) -> ChatReply:
+        """Wait for the end; going away does not stop the run. Errors: what the run failed of."""
+        return await asyncio.shield(self._ended)
+
+    async def events(self, place: Place) -> AsyncIterator[ServerEvent]:
+        """Everything after `place`, as it happens, until the run has ended."""
+        while True:
+            ended = self.ended
+            for event in events_after(place, self.marks, self.text):
+                yield event
+                place = Place.parse(event.id)
+                if event.type in TERMINAL:
+                    return
+            if ended:
+                return
+            if place.marks == len(self.marks) and place.offset == len(self.text) and not self.ended:
+                await self._changed()
+
+    async def _changed(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)

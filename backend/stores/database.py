@@ -1,0 +1,206 @@
+"""The way to the rows: short transactions that see one tenant, and the worker's, which sees what delivery needs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Generator
+from contextvars import ContextVar, Token
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+import asyncpg
+
+from backend.errors import DatabaseUnavailable
+from backend.stores.agents import AgentStore
+from backend.stores.api_keys import ApiKeyStore
+from backend.stores.audit import AuditStore
+from backend.stores.idempotency import IdempotencyStore
+from backend.stores.runs import RunStore
+from backend.stores.threads import ThreadStore
+from backend.stores.users import UserStore
+from backend.stores.worker import WorkerStore
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Pool
+
+ACQUIRE_SECONDS = 5.0
+RETRY_AFTER_SECONDS = 1
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InternalClientError,  # what a `fast` restart of the server looks like
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    OSError,  # and TimeoutError, which is one
+)
+_open: ContextVar[bool] = ContextVar("open_transaction", default=False)
+
+
+def inside_transaction() -> bool:
+    """Whether this task holds a transaction: then it must not wait for a model, a gateway or a client."""
+    return _open.get()
+
+
+@contextlib.contextmanager
+def translated() -> Generator[None]:
+    """The one seam where a lost database becomes `DatabaseUnavailable`."""
+    try:
+        yield
+    except _AWAY as error:
+        if isinstance(error, ValueError):  # asyncpg's word for a wrong argument: our mistake, not an outage
+            raise
+        raise DatabaseUnavailable(
+            "The database is not reachable right now; try again in a moment.", retry_after=RETRY_AFTER_SECONDS
+        ) from error
+
+
+class TenantTransaction:
+    """The stores of one tenant inside one transaction."""
+
+    def __init__(self, connection: Connection, tenant_id: UUID) -> None:
+        self._connection = connection
+        self._tenant_id = tenant_id
+
+    @cached_property
+    def agents(self) -> AgentStore:
+        """Agents and their versions."""
+        return AgentStore(self._connection, self._tenant_id)
+
+    @cached_property
+    def threads(self) -> ThreadStore:
+        """Threads and messages."""
+        return ThreadStore(self._connection, self._tenant_id)
+
+    @cached_property
+    def runs(self) -> RunStore:
+        """Turns."""
+        return RunStore(self._connection, self._tenant_id)
+
+    @cached_property
+    def users(self) -> UserStore:
+        """People, and the tenant's own row."""
+        return UserStore(self._connection, self._tenant_id)
+
+    @cached_property
+    def api_keys(self) -> ApiKeyStore:
+        """API keys."""
+        return ApiKeyStore(self._connection, self._tenant_id)
+
+    @cached_property
+    def idempotency(self) -> IdempotencyStore:
+        """Requests that may come twice."""
+        return IdempotencyStore(self._connection, self._tenant_id)
+
+    @cached_property
+    def audit(self) -> AuditStore:
+        """Who did what."""
+        return AuditStore(self._connection, self._tenant_id)
+
+
+class _Tenant:
+    """`async with`: one connection, one round trip to open, COMMIT or a shielded ROLLBACK to close."""
+
+    __slots__ = ("_connection", "_pool", "_tenant_id", "_token")
+
+    def __init__(self, pool: Pool, tenant_id: UUID) -> None:
+        if type(tenant_id) is not UUID:  # asyncpg's own UUID class passes nowhere: this is formatted into SQL
+            raise TypeError("a tenant is a UUID")
+        self._pool = pool
+        self._tenant_id = tenant_id
+        self._connection: Connection | None = None
+        self._token: Token[bool] | None = None
+
+    async def __aenter__(self) -> TenantTransaction:
+        with translated():
+            connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+            self._connection = cast("Connection", connection)
+            try:
+                await self._connection.execute(f"BEGIN; SET LOCAL app.tenant_id = '{self._tenant_id}'")
+            except BaseException:
+                await self._roll_back()
+                raise
+        self._token = _open.set(True)
+        return TenantTransaction(self._connection, self._tenant_id)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _open.reset(self._token)
+        connection = cast("Connection", self._connection)
+        with translated():
+            if kind is not None:
+                await self._roll_back()
+                if error is not None and isinstance(error, _AWAY):
+                    raise error
+                return
+            try:
+                await connection.execute("COMMIT")
+            except BaseException:
+                await self._roll_back()
+                raise
+            await self._pool.release(connection)
+
+    async def _roll_back(self) -> None:
+        connection = cast("Connection", self._connection)
+        try:
+            if not connection.is_closed():
+                with contextlib.suppress(asyncpg.PostgresError, *_AWAY):  # the release resets it or throws it away
+                    await asyncio.shield(connection.execute("ROLLBACK"))
+        finally:
+            await self._pool.release(connection)
+
+
+class Database:
+    """Two pools over one database: the app's and the worker's."""
+
+    def __init__(self, app: Pool, worker: Pool) -> None:
+        self._app = app
+        self._worker = worker
+
+    def tenant(self, tenant_id: UUID) -> _Tenant:
+        """A transaction that sees this tenant and no other.
+
+        Never wait for a model or a socket inside it. Errors: `DatabaseUnavailable`.
+        """
+        return _Tenant(self._app, tenant_id)
+
+    @contextlib.asynccontextmanager
+    async def worker(self) -> AsyncIterator[WorkerStore]:
+        """The worker's statements, each a transaction of its own. Errors: `DatabaseUnavailable`."""
+        with translated():
+            async with self._worker.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                yield WorkerStore(cast("Connection", connection))
+
+    async def check(self) -> None:
+        """A round trip. Errors: `DatabaseUnavailable`."""
+        with translated():
+            await self._app.fetchval("SELECT 1", timeout=ACQUIRE_SECONDS)
+
+    def sizes(self) -> tuple[int, int]:
+        """Connections of the app's pool: open, and of these idle."""
+        return self._app.get_size(), self._app.get_idle_size()
+
+    async def close(self) -> None:
+        """Wait for what is running, at most a few seconds, then close."""
+        for pool in (self._app, self._worker):
+            try:
+                async with asyncio.timeout(ACQUIRE_SECONDS):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+
+
+async def open_pool(url: str, *, size: int, name: str) -> Pool:
+    """A pool of `size` connections under an application name. Errors: `DatabaseUnavailable`."""
+    settings: dict[str, Any] = {"application_name": name, "timezone": "UTC"}
+    with translated():
+        return await asyncpg.create_pool(
+            url, min_size=min(size, 2), max_size=size, server_settings=settings, command_timeout=30, timeout=10,
+            max_inactive_connection_lifetime=300,
+        )  # fmt: skip

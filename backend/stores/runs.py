@@ -1,0 +1,179 @@
+"""Rows of runs: one turn each, with the thread it holds while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+
+from backend.models.events import Mark
+from backend.models.message import MessageStatus
+from backend.models.run import Run, RunStatus
+from backend.stores.queries import load
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+_SQL = load("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class TurnIds:
+    """Everything that names one turn. With an Idempotency-Key these follow from the key, so a repeat finds them."""
+
+    agent_id: UUID
+    thread_id: UUID
+    user_id: UUID
+    run_id: UUID
+    user_message_id: UUID
+    assistant_message_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One earlier message, as the prompt needs it."""
+
+    position: int
+    role: str
+    content: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An open turn: the contract in force and what was said before the new message (at `position`).
+
+    `count_after` is how many messages the thread has once the turn is answered.
+    """
+
+    version: str
+    contract_json: str
+    position: int
+    count_after: int
+    summary: str
+    summarized_through: int
+    history: Sequence[Said]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What stands against a turn; None fields where the thread does not exist."""
+
+    agent_status: str
+    agent_type: str
+    thread_status: str | None
+    agent_id: UUID | None
+    user_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a turn ended: the answer (whole or what there was of it), its metadata and events, and the new summary."""
+
+    content: str
+    message_status: MessageStatus
+    run_status: RunStatus
+    metadata: dict[str, Any]
+    marks: Sequence[Mark]
+    error: dict[str, Any] | None = None
+    summary: str | None = None
+    summarized_through: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run with its events."""
+
+    run: Run
+    marks: Sequence[Mark]
+
+
+class RunStore:
+    """Runs of one tenant."""
+
+    def __init__(self, connection: Connection, tenant_id: UUID) -> None:
+        self._connection = connection
+        self._tenant_id = tenant_id
+
+    async def begin(
+        self, ids: TurnIds, message: str, metadata: bytes, lease: timedelta, types: Sequence[str]
+    ) -> Begun | None:
+        """Claim the thread, keep the user's message, open the run. None when any of it is not possible."""
+        row = await self._connection.fetchrow(
+            _SQL["begin"], self._tenant_id, ids.agent_id, ids.thread_id, ids.user_id, ids.run_id,
+            ids.user_message_id, ids.assistant_message_id, message, metadata.decode(), lease, list(types),
+        )  # fmt: skip
+        return _begun(row) if row else None
+
+    async def reopen(self, ids: TurnIds, lease: timedelta, types: Sequence[str]) -> Begun | None:
+        """Take up a failed turn once more. None when it is not failed, or the thread or the agent is not free."""
+        row = await self._connection.fetchrow(
+            _SQL["reopen"], self._tenant_id, ids.agent_id, ids.thread_id, ids.run_id, lease, list(types)
+        )
+        return _begun(row) if row else None
+
+    async def refusal(self, agent_id: UUID, thread_id: UUID) -> Refusal | None:
+        """Why a turn could not begin; None when there is no such agent."""
+        row = await self._connection.fetchrow(_SQL["refusal"], self._tenant_id, agent_id, thread_id)
+        return Refusal(**dict(row)) if row else None
+
+    async def finish(self, ids: TurnIds, outcome: Outcome, *, orphan: bool = False) -> bool:
+        """Store answer, counters and events, and free the thread; False when the claim was lost to somebody else.
+
+        An orphan is finished by who took it over, whether or not its thread goes on without it.
+        """
+        found = await self._connection.fetchval(
+            _SQL["finish"], self._tenant_id, ids.thread_id, ids.run_id, ids.assistant_message_id, outcome.content,
+            outcome.message_status, orjson.dumps(outcome.metadata).decode(), outcome.run_status, outcome.summary,
+            outcome.summarized_through, _marks_json(outcome.marks),
+            orjson.dumps(outcome.error).decode() if outcome.error else None, orphan,
+        )  # fmt: skip
+        return found is not None
+
+    async def keep(self, ids: TurnIds, text: str, marks: Sequence[Mark], lease: timedelta) -> bool | None:
+        """Store what was said so far and renew the lease: whether the run is to stop, or None when it is lost."""
+        return await self._connection.fetchval(
+            _SQL["keep"], self._tenant_id, ids.thread_id, ids.run_id, text, _marks_json(marks), lease
+        )
+
+    async def get(self, run_id: UUID, seen_by: UUID | None) -> StoredRun | None:
+        """The run, if it is visible."""
+        row = await self._connection.fetchrow(_SQL["get"], self._tenant_id, run_id, seen_by)
+        return _stored(row) if row else None
+
+    async def request_cancel(self, run_id: UUID, seen_by: UUID | None) -> bool:
+        """Ask whichever server runs it to stop; False when it has ended."""
+        return await self._connection.fetchval(_SQL["request_cancel"], self._tenant_id, run_id, seen_by) is not None
+
+    async def claim_orphan(self, run_id: UUID, lease: timedelta, *, even_leased: bool) -> StoredRun | None:
+        """Take over a run whose server is gone; None when somebody else did, or it still lives."""
+        row = await self._connection.fetchrow(_SQL["claim_orphan"], self._tenant_id, run_id, lease, even_leased)
+        return _stored(row) if row else None
+
+
+def _begun(row: Record) -> Begun:
+    history = [Said(*one) for one in orjson.loads(row["history"])]
+    return Begun(
+        version=row["version"],
+        contract_json=row["contract_json"],
+        position=row["position"],
+        count_after=row["count_after"],
+        summary=row["context_summary"],
+        summarized_through=row["summarized_through"],
+        history=history,
+    )
+
+
+def _stored(row: Record) -> StoredRun:
+    fields = dict(row)
+    marks = [Mark(**one) for one in orjson.loads(fields.pop("marks"))]
+    fields["error"] = orjson.loads(fields["error"]) if fields["error"] else None
+    return StoredRun(Run.model_validate(fields), marks)
+
+
+def _marks_json(marks: Sequence[Mark]) -> str:
+    return orjson.dumps([{"type": one.type, "offset": one.offset, "data": one.data} for one in marks]).decode()

@@ -1,0 +1,45 @@
+"""Bringing a database up to date: roles, then migrations, as the owner, before anything serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import asyncpg
+
+from backend.stores.database import translated
+from backend.stores.migrate import migrate
+from backend.stores.roles import Logins, prepare_roles
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+
+async def create_database(maintenance_url: str, name: str) -> bool:
+    """Make a database of this name unless it is there; True when it was made."""
+    connection = await _connect(maintenance_url)
+    try:
+        if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name):
+            return False
+        quoted = await connection.fetchval("SELECT quote_ident($1)", name)
+        await connection.execute(f"CREATE DATABASE {quoted}")
+        return True
+    finally:
+        await connection.close()
+
+
+async def bring_up_to_date(logins: Logins) -> list[str]:
+    """Make the roles and apply the missing migrations; return the versions applied.
+
+    Errors: `DatabaseUnavailable`, and `Misconfigured` with what an administrator has to do.
+    """
+    connection = await _connect(logins.owner)
+    try:
+        await prepare_roles(connection, logins)
+        return await migrate(connection)
+    finally:
+        await connection.close()
+
+
+async def _connect(url: str) -> Connection:
+    with translated():
+        return cast("Connection", await asyncpg.connect(url, timeout=10))

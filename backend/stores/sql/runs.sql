@@ -1,0 +1,140 @@
+-- Runs: one turn each. $1 is always the tenant.
+
+-- name: begin
+-- Claim the thread, store the user's message and open the run; nothing at all when the thread is not free, not
+-- active, not this person's or not of this agent, or when the agent does not chat.
+WITH agent AS (
+    SELECT id, version, contract::text AS contract_json
+      FROM agents
+     WHERE tenant_id = $1 AND id = $2 AND status = 'active' AND type = ANY ($11::text[])
+), thread AS (
+    UPDATE threads t
+       SET active_run_id = $5, active_until = clock_timestamp() + $10, message_count = t.message_count + 1,
+           last_message_at = clock_timestamp(), updated_at = clock_timestamp()
+      FROM agent
+     WHERE t.tenant_id = $1 AND t.id = $3 AND t.agent_id = $2 AND t.user_id = $4 AND t.status = 'active'
+       AND (t.active_run_id IS NULL OR t.active_until < clock_timestamp())
+    RETURNING t.message_count, t.context_summary, t.summarized_through
+), message AS (
+    INSERT INTO thread_messages (tenant_id, id, thread_id, position, role, content, run_id, metadata)
+    SELECT $1, $6, $3, message_count, 'user', $8, $5, $9::text::jsonb FROM thread
+), run AS (
+    INSERT INTO runs (tenant_id, id, agent_id, thread_id, user_id, agent_version, user_message_id,
+                      assistant_message_id, leased_until)
+    SELECT $1, $5, $2, $3, $4, agent.version, $6, $7, clock_timestamp() + $10 FROM thread, agent
+)
+SELECT agent.version, agent.contract_json, thread.message_count AS position, thread.message_count + 1 AS count_after,
+       thread.context_summary, thread.summarized_through,
+       (SELECT coalesce(json_agg(json_build_array(m.position, m.role, m.content, m.status) ORDER BY m.position), '[]')
+          FROM thread_messages m
+         WHERE m.tenant_id = $1 AND m.thread_id = $3 AND m.position > thread.summarized_through)::text AS history
+  FROM thread, agent;
+
+-- name: reopen
+-- The same turn once more, after it failed: its message stays, its failed answer will be replaced.
+WITH agent AS (
+    SELECT id, version, contract::text AS contract_json
+      FROM agents
+     WHERE tenant_id = $1 AND id = $2 AND status = 'active' AND type = ANY ($6::text[])
+), thread AS (
+    UPDATE threads t
+       SET active_run_id = $4, active_until = clock_timestamp() + $5
+      FROM agent
+     WHERE t.tenant_id = $1 AND t.id = $3 AND t.status = 'active'
+       AND (t.active_run_id IS NULL OR t.active_until < clock_timestamp())
+    RETURNING t.context_summary, t.summarized_through, t.message_count
+), run AS (
+    UPDATE runs r
+       SET status = 'running', text = '', marks = '[]', error = NULL, finished_at = NULL, cancel_requested = false,
+           agent_version = agent.version, leased_until = clock_timestamp() + $5
+      FROM thread, agent
+     WHERE r.tenant_id = $1 AND r.id = $4 AND r.status = 'failed'
+    RETURNING r.user_message_id, r.assistant_message_id
+)
+SELECT agent.version, agent.contract_json, said.position, thread.context_summary, thread.summarized_through,
+       thread.message_count + CASE WHEN EXISTS (
+           SELECT FROM thread_messages m WHERE m.tenant_id = $1 AND m.id = run.assistant_message_id)
+           THEN 0 ELSE 1 END AS count_after,
+       (SELECT coalesce(json_agg(json_build_array(m.position, m.role, m.content, m.status) ORDER BY m.position), '[]')
+          FROM thread_messages m
+         WHERE m.tenant_id = $1 AND m.thread_id = $3 AND m.position > thread.summarized_through
+           AND m.position < said.position)::text AS history
+  FROM thread, agent, run
+  JOIN thread_messages said ON said.tenant_id = $1 AND said.id = run.user_message_id;
+
+-- name: refusal
+-- Why a turn could not begin.
+SELECT a.status AS agent_status, a.type AS agent_type, t.status AS thread_status, t.agent_id, t.user_id
+  FROM agents a
+  LEFT JOIN threads t ON t.tenant_id = $1 AND t.id = $3
+ WHERE a.tenant_id = $1 AND a.id = $2;
+
+-- name: finish
+-- Answer, counters, run and thread in one step, by whoever still holds the thread; no row when the claim was lost.
+-- With $13 the run is an orphan that we took over: its thread may be serving another turn by now.
+WITH thread AS (
+    UPDATE threads t
+       SET active_run_id = CASE WHEN active_run_id = $3 THEN NULL ELSE active_run_id END,
+           active_until = CASE WHEN active_run_id = $3 THEN NULL ELSE active_until END,
+           message_count = message_count + CASE WHEN EXISTS (
+               SELECT FROM thread_messages m WHERE m.tenant_id = $1 AND m.id = $4) THEN 0 ELSE 1 END,
+           context_summary = coalesce($9, context_summary), summarized_through = greatest(summarized_through, $10),
+           last_message_at = clock_timestamp(), updated_at = clock_timestamp()
+     WHERE t.tenant_id = $1 AND t.id = $2 AND (t.active_run_id = $3 OR $13)
+       AND EXISTS (SELECT FROM runs r WHERE r.tenant_id = $1 AND r.id = $3 AND r.status = 'running')
+    RETURNING t.message_count, t.agent_id
+), message AS (
+    INSERT INTO thread_messages (tenant_id, id, thread_id, position, role, content, status, run_id, metadata)
+    SELECT $1, $4, $2, message_count, 'assistant', $5, $6, $3,
+           $7::text::jsonb
+      FROM thread
+        ON CONFLICT (tenant_id, id) DO UPDATE
+       SET content = excluded.content, status = excluded.status, created_at = excluded.created_at,
+           metadata = excluded.metadata
+), run AS (
+    UPDATE runs r
+       SET status = $8, text = $5, marks = $11::text::jsonb, error = $12::text::jsonb, leased_until = NULL,
+           finished_at = clock_timestamp()
+      FROM thread
+     WHERE r.tenant_id = $1 AND r.id = $3
+), agent AS (
+    UPDATE agents a
+       SET interaction_count = interaction_count + 1, last_interaction_at = clock_timestamp()
+      FROM thread
+     WHERE a.tenant_id = $1 AND a.id = thread.agent_id AND $8 = 'completed'
+)
+SELECT message_count FROM thread;
+
+-- name: keep
+-- What has been said so far, and a longer lease; tells whether the run is to stop. No row when the lease was lost.
+WITH thread AS (
+    UPDATE threads SET active_until = clock_timestamp() + $6
+     WHERE tenant_id = $1 AND id = $2 AND active_run_id = $3
+    RETURNING id
+)
+UPDATE runs r
+   SET text = $4, marks = $5::text::jsonb, leased_until = clock_timestamp() + $6
+  FROM thread
+ WHERE r.tenant_id = $1 AND r.id = $3 AND r.status = 'running'
+RETURNING r.cancel_requested;
+
+-- name: get
+SELECT id, agent_id, thread_id, user_id, agent_version, status, user_message_id, assistant_message_id, text,
+       marks::text AS marks, error::text AS error, created_at, finished_at
+  FROM runs
+ WHERE tenant_id = $1 AND id = $2 AND ($3::uuid IS NULL OR user_id = $3);
+
+-- name: request_cancel
+UPDATE runs
+   SET cancel_requested = true
+ WHERE tenant_id = $1 AND id = $2 AND ($3::uuid IS NULL OR user_id = $3) AND status = 'running'
+RETURNING id;
+
+-- name: claim_orphan
+-- Take over a run whose server is gone, so that only one of us marks it.
+UPDATE runs
+   SET leased_until = clock_timestamp() + $3
+ WHERE tenant_id = $1 AND id = $2 AND status = 'running'
+   AND (leased_until IS NULL OR leased_until < clock_timestamp() OR $4)
+RETURNING id, agent_id, thread_id, user_id, agent_version, status, user_message_id, assistant_message_id, text,
+          marks::text AS marks, error::text AS error, created_at, finished_at;

@@ -1,0 +1,58 @@
+-- What the worker role does across tenants: logging in, delivering, cleaning up. Its rights are in the migrations.
+
+-- name: key_by_prefix
+SELECT k.tenant_id, k.id, k.user_id, k.secret_hash, k.role, k.scopes, k.expires_at, k.revoked_at,
+       u.status AS user_status, t.status AS tenant_status
+  FROM api_keys k
+  JOIN users u ON u.tenant_id = k.tenant_id AND u.id = k.user_id
+  JOIN tenants t ON t.id = k.tenant_id
+ WHERE k.prefix = $1;
+
+-- name: touch_key
+UPDATE api_keys SET last_used_at = now() WHERE tenant_id = $1 AND id = $2;
+
+-- name: claim_deliveries
+-- Rows that are due and that nobody else is delivering, by the database's clock.
+UPDATE outbox
+   SET leased_until = clock_timestamp() + $1, attempts = attempts + 1
+ WHERE id IN (
+       SELECT o.id
+         FROM outbox o
+        WHERE o.available_at <= clock_timestamp() AND (o.leased_until IS NULL OR o.leased_until < clock_timestamp())
+        ORDER BY o.available_at, o.id
+        LIMIT $2
+          FOR UPDATE SKIP LOCKED)
+RETURNING id, tenant_id, kind, subject_id, payload::text AS payload, attempts;
+
+-- name: delivered
+DELETE FROM outbox WHERE id = ANY ($1::bigint[]);
+
+-- name: postpone
+UPDATE outbox
+   SET leased_until = NULL, available_at = clock_timestamp() + $2, last_error = $3
+ WHERE id = ANY ($1::bigint[]);
+
+-- name: waiting
+SELECT count(*) AS pending, extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest_seconds,
+       count(*) FILTER (WHERE attempts > 1) AS failing
+  FROM outbox;
+
+-- name: release_deliveries
+UPDATE outbox SET leased_until = NULL WHERE leased_until IS NOT NULL;
+
+-- name: contracts
+SELECT tenant_id, id, version, contract::text AS contract_json
+  FROM agents
+ WHERE (tenant_id, id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]));
+
+-- name: agent_versions_now
+SELECT tenant_id, id, version FROM agents;
+
+-- name: orphaned_runs
+SELECT tenant_id, id FROM runs WHERE status = 'running' AND (leased_until IS NULL OR leased_until < clock_timestamp() OR $1);
+
+-- name: release_requests
+UPDATE idempotency_keys SET leased_until = clock_timestamp() WHERE state = 'running';
+
+-- name: forget_requests
+DELETE FROM idempotency_keys WHERE created_at < clock_timestamp() - $1::interval;
