@@ -93,7 +93,7 @@ class EmbeddedPostgres:
         """Whether the server over this folder runs and takes connections."""
         self._find_home()
         found = Postmaster.running(self.data)
-        return found is not None and found.ready
+        return found is not None and found.ready and found.answers(PORT)
 
     def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
         """Where to connect: a unix socket that only this account and the server's can reach, hence no password."""
@@ -183,7 +183,7 @@ class EmbeddedPostgres:
         launched, stale = False, None
         while time.monotonic() < give_up:
             running = Postmaster.running(self.data)
-            if running and running.ready and running != stale:
+            if running and running.ready and running != stale and running.answers(PORT):
                 self._running, self._sockets = running, running.sockets
                 self.attached = self._process is None or running.pid != self._process.pid
                 return
@@ -271,6 +271,8 @@ class EmbeddedPostgres:
             if time.monotonic() > give_up:
                 return False
             time.sleep(POLL_SECONDS)
+        if self._process is not None and self._process.pid == running.pid:
+            self._process.wait(timeout)
         return True
 
     # --- who uses the server: a shared flock each, so that the kernel forgets the dead ---

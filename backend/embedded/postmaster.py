@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 PROCESSES = Path("/proc")
+WILL_YOU_ENCRYPT = struct.pack("!ii", 8, 80_877_103)  # the one question a server answers before it knows who asks
 
 
 @dataclass(frozen=True, slots=True)
 class Postmaster:
     """A `postmaster.pid` as it was read, over the data folder `data`; `written_ns` is when it was written.
 
-    The file outlives a SIGKILL and goes on saying "ready": ask `alive` before you believe `ready`.
+    The file outlives a SIGKILL and goes on saying "ready": ask `alive` before you believe `ready`. A server that is
+    just being killed looks alive for a moment longer: ask `answers` before you send anybody there.
     """
 
     data: Path
@@ -44,6 +48,17 @@ class Postmaster:
         """Whether the pid is a PostgreSQL over this folder. A zombie is dead, and a pid may be another's by now."""
         state, command = _look_at(self.pid)
         return state not in {"", "Z"} and "postgres" in command and str(self.data) in command
+
+    def answers(self, port: int) -> bool:
+        """Whether somebody at the socket speaks PostgreSQL. Waits a second at most."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(1.0)
+            try:
+                asking.connect(str(self.sockets / f".s.PGSQL.{port}"))
+                asking.sendall(WILL_YOU_ENCRYPT)
+                return asking.recv(1) in {b"N", b"S"}
+            except OSError:
+                return False
 
 
 def _look_at(pid: int) -> tuple[str, str]:
