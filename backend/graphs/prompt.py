@@ -16,7 +16,6 @@ from backend.models.script import Script
 from backend.models.traits import Traits
 from backend.ports import RecalledMemory, ToolSpec
 
-BANDS = 5
 BAND_WIDTH = 20
 WORDS_PER_TOKEN = 0.7
 LONGEST_QUOTE = 2000
@@ -59,19 +58,19 @@ def _sections(
         yield _script(contract.script)
     if tools:
         yield _render("tools", lines="\n".join(f"- {quoted(tool.name)}: {quoted(tool.description)}" for tool in tools))
-    if said := [line for line in summary.splitlines() if line.strip()]:
-        yield _render("summary", lines=_quoted_lines(said))
-    if memories:
-        yield _render("memories", lines=_quoted_lines(memory.text for memory in memories))
+    if earlier := _quoted_lines(summary.splitlines()):
+        yield _render("summary", lines=earlier)
+    if remembered := _quoted_lines(memory.text for memory in memories):
+        yield _render("memories", lines=remembered)
 
 
 def trait_lines(traits: Traits) -> dict[str, str]:
     """Trait to its line, which carries the number and the instruction of the band."""
-    return {
-        trait: f"- {label} {value}/100: {bands[band_of(value)]}"
-        for trait, (label, bands) in _trait_bands().items()
-        if (value := getattr(traits, trait)) is not None
-    }
+    lines: dict[str, str] = {}
+    for trait, value in traits.model_dump().items():
+        label, bands = _trait_bands()[trait]
+        lines[trait] = f"- {label} {value}/100: {bands[band_of(value)]}"
+    return lines
 
 
 def band_of(value: int) -> int:
@@ -86,16 +85,12 @@ def quoted(text: str) -> str:
 
 
 def _escaped(sign: re.Match[str]) -> str:
-    return json.dumps(sign[0]) if ord(sign[0]) < 0 else "".join(f"\\u{unit:04x}" for unit in _utf16(sign[0]))
-
-
-def _utf16(sign: str) -> Iterator[int]:
-    data = sign.encode("utf-16-be", "surrogatepass")
-    return (high << 8 | low for high, low in zip(data[::2], data[1::2], strict=True))
+    units = sign[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def _quoted_lines(texts: Iterable[str]) -> str:
-    return "\n".join(f"- {quoted(text)}" for text in texts)
+    return "\n".join(f"- {quoted(text)}" for text in texts if text.strip())
 
 
 def _is_spoken(contract: AgentContract) -> bool:
@@ -127,9 +122,7 @@ def _interview(interview: Interview) -> str:
 
 def _interview_field(field: InterviewField) -> str:
     options = (
-        _render(
-            "interview_option", value=option.value, description=option.description, words=", ".join(option.words)
-        )
+        _render("interview_option", value=option.value, description=option.description, words=", ".join(option.words))
         for option in field.options
     )
     return _render(
@@ -150,13 +143,9 @@ def _script(script: Script) -> str:
     return _render("script", parts="\n".join(parts))
 
 
-def _render(name: str, **values: str) -> str:
-    """A template with its values. A line is left out when a value in it is blank; values are never read as templates."""
-    kept = [
-        line
-        for line, names in _template(name)
-        if all(values[placeholder].strip() for placeholder in names)
-    ]
+def _render(template: str, /, **values: str) -> str:
+    """A template with its values, which are never read as templates. A line with a blank value is left out."""
+    kept = [line for line, names in _template(template) if all(values[placeholder].strip() for placeholder in names)]
     lines = [line for before, line in pairwise(["", *kept]) if line or before]
     return "\n".join(Template(line).substitute(values) for line in lines).rstrip()
 

@@ -1,0 +1,1 @@
+"""Text: the templates of prompts. At run time the mirrored contracts are written beside them."""
