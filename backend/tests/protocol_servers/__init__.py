@@ -1,0 +1,1 @@
+"""Small real servers that speak foreign protocols, with faults on demand."""
