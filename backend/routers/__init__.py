@@ -1,0 +1,1 @@
+"""HTTP: routes, their dependencies, and the edge that every request passes."""
