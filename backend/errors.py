@@ -7,14 +7,14 @@ NumenError
 │   ├── InvalidContract
 │   └── IdempotencyKeyReused the same key came with another request
 ├── Conflict                 the state does not allow it
-│   ├── AgentArchived, AgentNotConversational, ThreadArchived, ThreadBusy, RunFinished, EditConflict
+│   ├── AgentArchived, AgentInactive, AgentNotConversational, ThreadBusy, RunFinished
 │   └── RequestInProgress    the same Idempotency-Key is being worked on
 ├── PreconditionFailed       If-Match names another version
 ├── Unauthenticated          no credentials, or none that we know
 ├── Forbidden                known, but not allowed
 ├── Unavailable              a part we depend on is away; worth another try
-│   ├── DatabaseUnavailable
-│   └── ShuttingDown
+│   ├── DatabaseUnavailable, ShuttingDown
+│   └── RunStopped           the turn was ended before its answer was whole; what had been said is kept
 ├── ModelError               the language model did not answer; the user's message is kept
 │   ├── ModelUnavailable     dead, refusing, rate limiting, breaker open, or its key is missing
 │   ├── ModelTimeout         slower than its deadline
@@ -106,8 +106,8 @@ class AgentNotConversational(Conflict):
     code, title = "agent-not-conversational", "This type of agent does not chat"
 
 
-class ThreadArchived(Conflict):
-    code, title = "thread-archived", "The thread is archived"
+class AgentInactive(Conflict):
+    code, title = "agent-inactive", "The agent is switched off"
 
 
 class ThreadBusy(Conflict):
@@ -116,10 +116,6 @@ class ThreadBusy(Conflict):
 
 class RunFinished(Conflict):
     code, title = "run-finished", "The run has ended"
-
-
-class EditConflict(Conflict):
-    code, title = "edit-conflict", "Somebody else changed this at the same time"
 
 
 class RequestInProgress(Conflict):
@@ -164,6 +160,10 @@ class ModelTimeout(ModelError):
 
 class ModelFailed(ModelError):
     code, title = "model-failed", "The language model failed"
+
+
+class RunStopped(Unavailable):
+    code, title = "run-stopped", "The run was stopped"
 
 
 class BrokenWall(NumenError):

@@ -5,7 +5,7 @@ Services and graphs speak to these protocols; gateways implement them; tests bri
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -150,4 +150,44 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The current moment, timezone-aware UTC."""
+        ...
+
+
+class ContractFiles(Protocol):
+    """The file mirror: one folder per agent. Blocking; errors are `OSError`."""
+
+    def write(self, agent_id: UUID, files: Mapping[str, bytes]) -> bool:
+        """Make the agent's folder hold exactly these files, each the old or the new one at any moment.
+
+        False when they were the same already.
+        """
+        ...
+
+    def remove(self, agent_id: UUID) -> None:
+        """Take the agent's folder away, if there is one."""
+        ...
+
+    def agents(self) -> list[UUID]:
+        """The agents that have a folder."""
+        ...
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TokenClaims:
+    """What a verified token says: whose it is, in which tenant, and the role it gives."""
+
+    subject: str
+    tenant_id: UUID
+    role: str
+
+
+class TokenVerifier(Protocol):
+    """Checks JSON web tokens. Errors: `Unauthenticated`."""
+
+    async def verify(self, token: str) -> TokenClaims:
+        """The claims of a valid token."""
         ...

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Self
 from uuid import UUID
 
 from backend.models.agent import AgentContract
@@ -26,6 +27,35 @@ class AgentRecord:
     llm_provider: str
     llm_model: str
     contract_json: str
+
+    @classmethod
+    def new(cls, contract: AgentContract) -> Self:
+        """The row of an agent that was just made."""
+        return cls(
+            id=contract.id,
+            owner_id=contract.metadata.owner_id,
+            type=contract.type,
+            version=contract.version,
+            status=contract.metadata.status,
+            interaction_count=0,
+            last_interaction_at=None,
+            created_at=contract.created_at,
+            llm_provider=contract.configuration.llm_provider,
+            llm_model=contract.configuration.llm_model,
+            contract_json=contract.stored_json(),
+        )
+
+    def with_contract(self, contract: AgentContract) -> Self:
+        """The same row after an update."""
+        return replace(
+            self,
+            type=contract.type,
+            version=contract.version,
+            status=contract.metadata.status,
+            llm_provider=contract.configuration.llm_provider,
+            llm_model=contract.configuration.llm_model,
+            contract_json=contract.stored_json(),
+        )
 
     def contract(self) -> AgentContract:
         """The contract, validated."""

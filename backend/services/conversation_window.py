@@ -31,7 +31,7 @@ def window(
     history: Sequence[Said], message: str, *, size: int, summary: str, summarized_through: int
 ) -> Window:
     """The last `size` messages, the new one included; what came before them is folded into the summary."""
-    spoken = [one for one in history if one.content and one.role in _SPEAKERS]
+    spoken = [one for one in history if one.content and one.role in _SPEAKERS and one.status != "failed"]
     keep = size - 1
     leaving, staying = spoken[: max(0, len(spoken) - keep)], spoken[max(0, len(spoken) - keep) :]
     messages = [_prompt_message(one) for one in staying]

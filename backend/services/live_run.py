@@ -67,6 +67,10 @@ class LiveRun:
         """Wait for the end; going away does not stop the run. Errors: what the run failed of."""
         return await asyncio.shield(self._ended)
 
+    async def ending(self) -> None:
+        """Wait for the end, however it comes."""
+        await asyncio.wait({self._ended})
+
     async def events(self, place: Place) -> AsyncIterator[ServerEvent]:
         """Everything after `place`, as it happens, until the run has ended."""
         while True:

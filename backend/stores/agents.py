@@ -77,12 +77,15 @@ class AgentStore:
         """The id of the oldest agent of this name that is not archived."""
         return await self._connection.fetchval(_SQL["named"], self._tenant_id, name)
 
-    async def insert(self, contract: AgentContract, summary: str, author: Author) -> bool:
-        """The row, version, audit entry and mirror order of a new agent; False when the id is there already."""
+    async def insert(self, contract: AgentContract, summary: str, author: Author, *, ordinal: int = 1) -> bool:
+        """The row, version, audit entry and mirror order of a new agent; False when the id is there already.
+
+        `ordinal` leaves room for the earlier versions of an imported history.
+        """
         stored = await self._connection.fetchval(
             _SQL["insert"], self._tenant_id, contract.id, author.user_id, contract.name, contract.type,
             contract.version, contract.metadata.status, list(contract.metadata.tags), contract.stored_json(),
-            contract.created_at, summary, author.api_key_id,
+            contract.created_at, summary, author.api_key_id, contract.updated_at, ordinal,
         )  # fmt: skip
         return stored is not None
 

@@ -75,12 +75,12 @@ SELECT id
 -- Nothing happens, and no row comes back, when the id is there already.
 WITH agent AS (
     INSERT INTO agents (tenant_id, id, owner_id, name, type, version, status, tags, contract, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $10)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $13)
         ON CONFLICT (tenant_id, id) DO NOTHING
     RETURNING id, contract::text AS contract_json
 ), version AS (
     INSERT INTO agent_versions (tenant_id, agent_id, ordinal, version, contract, change_summary, created_by, created_at)
-    SELECT $1, $2, 1, $6, $9::text::jsonb, $11, $3, $10 FROM agent
+    SELECT $1, $2, $14, $6, $9::text::jsonb, $11, $3, $13 FROM agent
 ), audit AS (
     INSERT INTO audit_log (tenant_id, actor_id, api_key_id, action, subject_type, subject_id, detail)
     SELECT $1, $3, $12, 'agent.created', 'agent', $2, jsonb_build_object('version', $6::text) FROM agent
@@ -136,11 +136,3 @@ SELECT version, change_summary, created_by, created_at, contract::text AS contra
 
 -- name: operation_done
 SELECT 1 FROM agent_versions WHERE tenant_id = $1 AND agent_id = $2 AND operation_id = $3;
-
--- name: highest_version
--- The newest version number ever given to this agent (the row's own, unless history was imported).
-SELECT version
-  FROM agent_versions
- WHERE tenant_id = $1 AND agent_id = $2
- ORDER BY ordinal DESC
- LIMIT 1;

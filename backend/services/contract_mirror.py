@@ -1,0 +1,96 @@
+"""The mirror of contracts in files, always converging to the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from backend.models.agent import AgentContract
+from backend.ports import ContractFiles
+from backend.stores.database import Database
+from backend.stores.worker import CurrentContract, Delivery
+
+KIND = "agent.mirror"
+CONTRACT_FILE = "agent_specific_prompt.json"
+ATTRIBUTES_FILE = "agent_attributes.json"
+_ATTRIBUTES = {"id", "name", "traits", "configuration"}
+_CHUNK = 100
+
+
+def files_of(contract: AgentContract) -> dict[str, bytes]:
+    """The two files of an agent: the whole contract, and its id, name, traits and configuration."""
+    return {
+        CONTRACT_FILE: contract.model_dump_json(indent=2, exclude_none=True).encode() + b"\n",
+        ATTRIBUTES_FILE: contract.model_dump_json(indent=2, include=_ATTRIBUTES).encode() + b"\n",
+    }
+
+
+class ContractMirror:
+    """Writes what the rows say now, never what an event said then: late or repeated orders are harmless."""
+
+    def __init__(self, database: Database, files: ContractFiles) -> None:
+        self._database = database
+        self._files = files
+
+    async def deliver(self, deliveries: Sequence[Delivery]) -> Mapping[int, str]:
+        """Mirror the agents of these orders; the orders that failed, each with the reason."""
+        agents = list({(one.tenant_id, one.subject_id) for one in deliveries})
+        before = await self._contracts(agents)
+        failures = await asyncio.to_thread(self._write, [agent_id for _, agent_id in agents], before)
+        after = await self._contracts(agents)
+        for _, agent_id in agents:
+            # Another process may have written a newer version before our older one: then ours goes again.
+            if _version(before, agent_id) != _version(after, agent_id):
+                failures.setdefault(agent_id, "changed while it was mirrored")
+        return {one.id: failures[one.subject_id] for one in deliveries if one.subject_id in failures}
+
+    async def reconcile(self) -> int:
+        """Compare every folder with its row and mend what differs; return how many were mended."""
+        await asyncio.to_thread(self._files.sweep)
+        async with self._database.worker() as worker:
+            known = await worker.agents_now()
+        mended = 0
+        for chunk in _chunks([(tenant_id, agent_id) for agent_id, (tenant_id, _) in known.items()]):
+            contracts = await self._contracts(chunk)
+            mended += await asyncio.to_thread(self._mend, contracts)
+        return mended + await asyncio.to_thread(self._remove_unknown, frozenset(known))
+
+    async def _contracts(self, agents: Sequence[tuple[UUID, UUID]]) -> dict[UUID, CurrentContract]:
+        async with self._database.worker() as worker:
+            return await worker.contracts(agents)
+
+    def _write(self, agent_ids: Sequence[UUID], contracts: Mapping[UUID, CurrentContract]) -> dict[UUID, str]:
+        failures: dict[UUID, str] = {}
+        for agent_id in agent_ids:
+            try:
+                current = contracts.get(agent_id)
+                if current is None:
+                    self._files.remove(agent_id)
+                else:
+                    self._files.write(agent_id, files_of(AgentContract.model_validate_json(current.contract_json)))
+            except OSError as error:
+                failures[agent_id] = f"{type(error).__name__}: {error.strerror or error}"
+        return failures
+
+    def _mend(self, contracts: Mapping[UUID, CurrentContract]) -> int:
+        return sum(
+            self._files.write(agent_id, files_of(AgentContract.model_validate_json(one.contract_json)))
+            for agent_id, one in contracts.items()
+        )
+
+    def _remove_unknown(self, known: frozenset[UUID]) -> int:
+        unknown = [one for one in self._files.agents() if one not in known]
+        for agent_id in unknown:
+            self._files.remove(agent_id)
+        return len(unknown)
+
+
+def _version(contracts: Mapping[UUID, CurrentContract], agent_id: UUID) -> str | None:
+    found = contracts.get(agent_id)
+    return found.version if found else None
+
+
+def _chunks(pairs: Sequence[tuple[UUID, UUID]]) -> list[Sequence[tuple[UUID, UUID]]]:
+    """The pairs in chunks that one query takes."""
+    return [pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK)]

@@ -1,0 +1,89 @@
+"""The relay of the outbox: what a transaction ordered is delivered, at least once, and again until it works."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+
+from backend.errors import DatabaseUnavailable
+from backend.stores.database import Database
+from backend.stores.worker import Delivery
+from backend.telemetry import Metrics, get_logger
+
+Deliver = Callable[[Sequence[Delivery]], Awaitable[Mapping[int, str]]]
+"""Delivers orders of one kind and returns those that failed, each with its reason."""
+
+_LEASE = timedelta(seconds=30)
+_BATCH = 50
+_POLL_SECONDS = 1.0
+_GATHER_SECONDS = 0.05  # a short wait lets orders of one busy moment go together, and leaves the loop to requests
+_LONGEST_WAIT = 300
+_log = get_logger(__name__)
+
+
+class OutboxRelay:
+    """Runs in every process; `FOR UPDATE SKIP LOCKED` and leases by the database's time share the work."""
+
+    def __init__(self, database: Database, handlers: Mapping[str, Deliver], metrics: Metrics) -> None:
+        self._database = database
+        self._handlers = dict(handlers)
+        self._metrics = metrics
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """There is something to deliver."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._woken.wait()
+            self._woken.clear()
+            await asyncio.sleep(_GATHER_SECONDS)
+            try:
+                if await self.step() == _BATCH:
+                    self._woken.set()
+            except DatabaseUnavailable:
+                _log.warning("outbox waits for the database")
+                await asyncio.sleep(_POLL_SECONDS)
+            except Exception:  # the seam of this background task: one bad step must not end all deliveries
+                _log.exception("outbox step failed")
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def drain(self, seconds: float) -> None:
+        """Deliver what is due, for at most this long; what remains is delivered after the next start."""
+        with contextlib.suppress(TimeoutError, DatabaseUnavailable):
+            async with asyncio.timeout(seconds):
+                while await self.step():
+                    pass
+
+    async def step(self) -> int:
+        """Claim and deliver one batch; return how many orders were claimed."""
+        async with self._database.worker() as worker:
+            claimed = await worker.claim_deliveries(_LEASE, _BATCH)
+        by_kind: dict[str, list[Delivery]] = {}
+        for one in claimed:
+            by_kind.setdefault(one.kind, []).append(one)
+        for kind, orders in by_kind.items():
+            await self._deliver(kind, orders)
+        return len(claimed)
+
+    async def _deliver(self, kind: str, orders: Sequence[Delivery]) -> None:
+        handler = self._handlers.get(kind)
+        if handler is None:
+            failures: Mapping[int, str] = {one.id: f"nothing here delivers {kind}" for one in orders}
+        else:
+            failures = await handler(orders)
+        async with self._database.worker() as worker:
+            await worker.delivered([one.id for one in orders if one.id not in failures])
+            for one in orders:
+                if one.id in failures:
+                    delay = timedelta(seconds=min(2 ** min(one.attempts, 10) / 4, _LONGEST_WAIT))
+                    await worker.postpone([one.id], delay, failures[one.id])
+        if failures:
+            self._metrics.outbox_failures_total.inc(len(failures))
+            _log.warning("deliveries failed", kind=kind, count=len(failures), reason=next(iter(failures.values())))

@@ -1,0 +1,84 @@
+"""How a turn ends: the answer, its metadata and its last event, as they are stored and as they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from backend.errors import NumenError, RunStopped
+from backend.models.events import Mark
+from backend.models.message import MessageStatus
+from backend.models.run import ChatReply, ReplyMetadata, Run
+from backend.services.conversation_window import Window
+from backend.services.live_run import LiveRun
+from backend.services.turn_ledger import OpenTurn
+from backend.stores.runs import Outcome, StoredRun
+
+
+def whole_answer(
+    run: LiveRun, turn: OpenTurn, text: str, metadata: ReplyMetadata, spoken: Window
+) -> tuple[Outcome, ChatReply]:
+    """A turn that was answered."""
+    reply = ChatReply(
+        thread_id=turn.ids.thread_id,
+        agent_id=turn.ids.agent_id,
+        response=text,
+        message_id=turn.ids.assistant_message_id,
+        metadata=metadata,
+    )
+    told = reply.model_dump(mode="json", exclude={"response"})
+    outcome = Outcome(
+        content=text,
+        message_status="complete",
+        run_status="completed",
+        metadata=told["metadata"],
+        marks=[*run.marks, Mark("message.completed", len(text), told)],
+        summary=spoken.summary,
+        summarized_through=spoken.summarized_through,
+    )
+    return outcome, reply
+
+
+def failure_of(run: LiveRun, turn: OpenTurn, error: NumenError) -> Outcome:
+    """A turn that was not: what had been said is kept, and marked as what it is."""
+    cancelled = run.stop_reason == "cancelled"
+    told = error_body(error)
+    data = {**told, "run_id": str(turn.ids.run_id), "thread_id": str(turn.ids.thread_id)}
+    return Outcome(
+        content=run.text,
+        message_status="cancelled" if cancelled else _status_of(error, run.text),
+        run_status="cancelled" if cancelled else "failed",
+        metadata={"error": told, "run_id": str(turn.ids.run_id), "agent_version": turn.begun.version},
+        marks=[*run.marks, Mark("run.failed", len(run.text), data)],
+        error=told,
+    )
+
+
+def orphaned(run: Run, marks: Sequence[Mark]) -> Outcome:
+    """A turn whose server is gone: what it had stored is what there is."""
+    error = RunStopped("The server stopped in the middle of the answer; what had been said is kept.")
+    told = error_body(error)
+    data = {**told, "run_id": str(run.id), "thread_id": str(run.thread_id)}
+    return Outcome(
+        content=run.text,
+        message_status=_status_of(error, run.text),
+        run_status="failed",
+        metadata={"error": told, "run_id": str(run.id), "agent_version": run.agent_version},
+        marks=[*marks, Mark("run.failed", len(run.text), data)],
+        error=told,
+    )
+
+
+def reply_of(stored: StoredRun) -> ChatReply:
+    """The answer of a completed run, once more."""
+    told = next(one.data for one in reversed(stored.marks) if one.type == "message.completed")
+    return ChatReply.model_validate({**told, "response": stored.run.text})
+
+
+def error_body(error: NumenError) -> dict[str, Any]:
+    """What is stored and told of an error: code, title, detail and its context."""
+    return {**error.context, "code": error.code, "title": error.title, "detail": error.detail}
+
+
+def _status_of(error: NumenError, text: str) -> MessageStatus:
+    return "partial" if isinstance(error, RunStopped) and text else "failed"

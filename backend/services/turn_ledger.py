@@ -1,0 +1,176 @@
+"""The durable side of a turn: claimed, kept while it lasts, and finished, each in one short transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID
+
+import orjson
+
+from backend.errors import (
+    AgentArchived,
+    AgentInactive,
+    AgentNotConversational,
+    AgentNotFound,
+    DatabaseUnavailable,
+    RequestInProgress,
+    ThreadBusy,
+    ThreadNotFound,
+)
+from backend.graphs.compiler import CONVERSATIONAL_TYPES
+from backend.models.events import Mark
+from backend.models.run import ChatRequest
+from backend.models.tenant import Caller
+from backend.services.identifiers import new_id
+from backend.stores.database import Database, TenantTransaction
+from backend.stores.runs import Begun, Outcome, Refusal, StoredRun, TurnIds
+
+LEASE = timedelta(seconds=15)
+_BUSY_SECONDS = 0.05
+_FINISH_TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    """A claimed turn: the user's message is stored, the thread is ours until it is finished."""
+
+    caller: Caller
+    ids: TurnIds
+    begun: Begun
+    message: str
+    started: float
+
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the turn was claimed."""
+        return round((time.perf_counter() - self.started) * 1000)
+
+
+class TurnLedger:
+    """Opens, keeps and finishes turns. `patience_seconds` bounds the wait for a thread that another server serves."""
+
+    def __init__(self, database: Database, patience_seconds: float) -> None:
+        self._database = database
+        self._patience = patience_seconds
+
+    async def find(self, caller: Caller, run_id: UUID) -> StoredRun | None:
+        """The caller's own run of this id."""
+        async with self._database.tenant(caller.tenant_id) as tx:
+            return await tx.runs.get(run_id, caller.user_id)
+
+    async def open(
+        self, caller: Caller, agent_id: UUID, request: ChatRequest, operation_id: UUID | None
+    ) -> OpenTurn | StoredRun:
+        """Claim the thread and store the message, or find that a repeated request has its answer already.
+
+        Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`, `AgentNotConversational`, `ThreadNotFound`,
+        `ThreadBusy`, `RequestInProgress`.
+        """
+        known = await self.find(caller, new_id(operation_id, "run")) if operation_id else None
+        if known is not None and known.run.status != "failed":
+            return _answered(known)
+        ids = _ids_of(known) if known else _new_ids(caller, agent_id, request, operation_id)
+        fresh = known is None and request.thread_id is None
+        give_up = time.monotonic() + self._patience
+        while True:
+            async with self._database.tenant(caller.tenant_id) as tx:
+                begun = await (self._reopen(tx, ids) if known else self._begin(tx, ids, request, fresh=fresh))
+                refusal = None if begun else await tx.runs.refusal(ids.agent_id, ids.thread_id)
+            if begun is not None:
+                return OpenTurn(caller, ids, begun, request.message, time.perf_counter())
+            if _is_own_archived(refusal, ids):
+                ids, fresh = replace(ids, thread_id=new_id(operation_id, "thread")), True
+                continue
+            _refuse(refusal, ids)
+            if time.monotonic() > give_up:
+                raise ThreadBusy("Another turn of this thread is still being answered; try again.", retry_after=5)
+            await asyncio.sleep(_BUSY_SECONDS)
+
+    async def keep(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> bool | None:
+        """Store what was said so far: whether the run is to stop, or None when somebody else took it over."""
+        async with self._database.tenant(turn.caller.tenant_id) as tx:
+            return await tx.runs.keep(turn.ids, text, marks, LEASE)
+
+    async def finish(self, turn: OpenTurn, outcome: Outcome) -> bool:
+        """Store how the turn ended, through short outages of the database; False when the claim was lost.
+
+        Errors: `DatabaseUnavailable` when the outage lasts.
+        """
+        for attempt in range(_FINISH_TRIES):
+            try:
+                async with self._database.tenant(turn.caller.tenant_id) as tx:
+                    return await tx.runs.finish(turn.ids, outcome)
+            except DatabaseUnavailable:
+                if attempt == _FINISH_TRIES - 1:
+                    raise
+                await asyncio.sleep(0.1 * 2**attempt)
+        return False
+
+    @staticmethod
+    async def _begin(tx: TenantTransaction, ids: TurnIds, request: ChatRequest, *, fresh: bool) -> Begun | None:
+        if fresh:
+            refusal = await tx.runs.refusal(ids.agent_id, ids.thread_id)
+            if refusal is None or not _chats(refusal):
+                return None
+            await tx.threads.insert(ids.thread_id, ids.agent_id, ids.user_id, "")
+        return await tx.runs.begin(ids, request.message, orjson.dumps(request.metadata), LEASE, CONVERSATIONAL_TYPES)
+
+    @staticmethod
+    async def _reopen(tx: TenantTransaction, ids: TurnIds) -> Begun | None:
+        return await tx.runs.reopen(ids, LEASE, CONVERSATIONAL_TYPES)
+
+
+def _answered(known: StoredRun) -> StoredRun:
+    if known.run.status == "running":
+        raise RequestInProgress("The same request is being answered; ask again in a moment.", retry_after=1)
+    return known
+
+
+def _new_ids(caller: Caller, agent_id: UUID, request: ChatRequest, operation_id: UUID | None) -> TurnIds:
+    return TurnIds(
+        agent_id=agent_id,
+        thread_id=request.thread_id or new_id(operation_id, "thread"),
+        user_id=caller.user_id,
+        run_id=new_id(operation_id, "run"),
+        user_message_id=new_id(operation_id, "user message"),
+        assistant_message_id=new_id(operation_id, "assistant message"),
+    )
+
+
+def _ids_of(stored: StoredRun) -> TurnIds:
+    run = stored.run
+    return TurnIds(
+        run.agent_id, run.thread_id, run.user_id, run.id, run.user_message_id, run.assistant_message_id
+    )
+
+
+def _chats(refusal: Refusal) -> bool:
+    return refusal.agent_status == "active" and refusal.agent_type in CONVERSATIONAL_TYPES
+
+
+def _is_own_archived(refusal: Refusal | None, ids: TurnIds) -> bool:
+    return (
+        refusal is not None
+        and _chats(refusal)
+        and refusal.thread_status == "archived"
+        and (refusal.agent_id, refusal.user_id) == (ids.agent_id, ids.user_id)
+    )
+
+
+def _refuse(refusal: Refusal | None, ids: TurnIds) -> None:
+    if refusal is None:
+        raise AgentNotFound("There is no agent with this id.")
+    if refusal.agent_status == "archived":
+        raise AgentArchived("The agent is archived: it can be read, but no longer talked to.")
+    if refusal.agent_status == "inactive":
+        raise AgentInactive("The agent is switched off; set its status to active to talk to it.")
+    if refusal.agent_type not in CONVERSATIONAL_TYPES:
+        raise AgentNotConversational(
+            f"An agent of type {refusal.agent_type} works through its steps and does not chat; "
+            f"the types that chat are {' and '.join(CONVERSATIONAL_TYPES)}."
+        )
+    if (refusal.agent_id, refusal.user_id) != (ids.agent_id, ids.user_id):
+        raise ThreadNotFound("There is no thread with this id.")
