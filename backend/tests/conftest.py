@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from backend.embedded.postgres import EmbeddedPostgres
+from backend.tests.fixtures_database import clean, database, database_url, emptied, owner, tenant
 from backend.tests.loopback_only import refuse_the_world
 from backend.tests.temporary_folder import temporary_folder
+
+# Fixtures are found by being names of this module.
+__all__ = ["clean", "database", "database_url", "emptied", "owner", "tenant"]
 
 
 @pytest.fixture(scope="session", autouse=True)
