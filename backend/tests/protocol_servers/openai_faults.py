@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-FOREVER_SECONDS = 3600.0
-
 FaultKind = Literal[
     "dead", "reset", "hang_up", "slow_headers", "silent_stream", "slow_first_token", "empty_chunks",
     "flood_without_tokens", "slow_total",
@@ -30,6 +28,7 @@ FaultKind = Literal[
 class Exchange:
     """One request being answered."""
 
+    reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     path: str
     body: dict[str, Any]
@@ -83,8 +82,9 @@ class Exchange:
         await self.raw(b"0\r\n\r\n")
 
     async def never(self) -> None:
-        """Keep the connection and say nothing more."""
-        await asyncio.sleep(FOREVER_SECONDS)
+        """Keep the connection and say nothing more, until the client goes."""
+        await self.reader.read(1)
+        self.keep_alive = False
 
     def abort(self) -> None:
         """Reset the connection."""

@@ -174,7 +174,7 @@ class OpenAIServer:
         raw = await reader.readexactly(int(headers.get("content-length", 0)))
         request = RecordedRequest(method, path, headers, json.loads(raw) if raw else {})
         self.requests.append(request)
-        exchange = Exchange(writer, request.path, request.body)
+        exchange = Exchange(reader, writer, request.path, request.body)
         await self._respond(request, exchange)
         return exchange.keep_alive
 
