@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from backend.models.base import FrozenModel, by_kind, example, refusal
-from backend.models.fields import Between, LanguageTag, Slug, Text, refused, shown
+from backend.models.fields import Between, LanguageTag, NotEmpty, Slug, Text, refused, shown
 
 Approval = Literal["never", "always"]
 """Whether a person must agree before each call."""
@@ -72,8 +72,8 @@ class Capabilities(FrozenModel):
         tools=[{"kind": "builtin", "name": "current_time"}],
     )
 
-    languages: Annotated[tuple[LanguageTag, ...], Field(min_length=1, max_length=50)] = ("en",)
-    modalities: Annotated[tuple[Literal["text", "voice"], ...], Field(min_length=1, max_length=2)] = ("text",)
+    languages: Annotated[tuple[LanguageTag, ...], Field(max_length=50), NotEmpty()] = ("en",)
+    modalities: Annotated[tuple[Literal["text", "voice"], ...], Field(max_length=2), NotEmpty()] = ("text",)
     tools: Annotated[tuple[ToolGrant, ...], Field(max_length=50)] = ()
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ the value that came, what is allowed, and in which unit.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +15,20 @@ from typing import Annotated, Any
 
 import langcodes
 from croniter import croniter
-from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, JsonValue
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 LONGEST_SHOWN = 60
+LONGEST_JSON = 20_000
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+ESCAPED_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
 CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
 LANGUAGE = re.compile(r"[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8})*")
 LONGEST_LANGUAGE = 35
 LONGEST_CRON = 100
 CRON_FIELDS = 5
+DICE = re.compile(r"(?<![A-Za-z])[RrHh](?![A-Za-z])")  # croniter's random and hashed fields: no schedule to rely on
 
 
 def shown(value: Any) -> str:
@@ -59,6 +63,8 @@ class Between:
         return {"type": "integer" if whole else "number", "minimum": self.low, "maximum": self.high}
 
     def _whole(self, value: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # JSON knows one kind of number: 5.0 is 5
         if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
             raise refused(f"must be a whole number from {self.low:g} to {self.high:g}, not {shown(value)}")
         return value
@@ -136,6 +142,8 @@ def _is_cron(value: str) -> bool:
         return False
     if not value.startswith("@") and len(value.split()) != CRON_FIELDS:
         return False
+    if DICE.search(value):
+        return False
     return croniter.is_valid(value, strict=True)
 
 
@@ -177,7 +185,42 @@ class Cron:
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise refused("is too far away to be written in UTC") from error
+
+
+def storable(value: JsonValue) -> JsonValue:
+    """Refuse JSON that cannot be stored: too long, NaN or infinite numbers, NUL, halves of surrogate pairs."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise refused("must be plain JSON with finite numbers") from error
+    if len(text) > LONGEST_JSON:
+        raise refused(f"must have at most {LONGEST_JSON} characters as JSON, not {len(text)}")
+    if ESCAPED_NUL.search(text) or UNSTORABLE.search(text):
+        raise refused("must not contain NUL characters or halves of surrogate pairs")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class NotEmpty:
+    """A list of at least one item. Looks at the items first, so that a faulty one does not count as missing."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Pydantic's hook: the check."""
+        return core_schema.no_info_after_validator_function(_not_empty, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Pydantic's hook: the published schema."""
+        return {**handler(schema), "minItems": 1}
+
+
+def _not_empty(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise refused("must have at least one item")
+    return values
 
 
 def _no_twins(values: tuple[str, ...]) -> tuple[str, ...]:

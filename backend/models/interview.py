@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StrictBool, model_validator
 
 from backend.models.base import FrozenModel, Problem, example, refusal
-from backend.models.fields import LongText, Matching, Slug, Text, shown
+from backend.models.fields import LongText, Matching, NotEmpty, Slug, Text, shown
 
 FieldName = Annotated[str, Matching(r"[a-z][a-z0-9_]{0,63}", "1 to 64 small letters, digits or _, the first a letter")]
 
@@ -75,7 +75,7 @@ class Interview(FrozenModel):
     )
 
     opening: LongText = ""
-    fields: Annotated[tuple[InterviewField, ...], Field(min_length=1, max_length=50)]
+    fields: Annotated[tuple[InterviewField, ...], Field(max_length=50), NotEmpty()]
     confirmation: Confirmation = Confirmation()
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from backend.models.base import FrozenModel, example, refusal
-from backend.models.fields import Between, Slug, Text, shown
+from backend.models.fields import Between, NotEmpty, Slug, Text, shown
 
 
 class ScriptPart(FrozenModel):
@@ -30,7 +30,7 @@ class Script(FrozenModel):
         parts=[{"name": "warm_up", "purpose": "recall what is known already", "minutes": 3, "pacing": "brisk"}]
     )
 
-    parts: Annotated[tuple[ScriptPart, ...], Field(min_length=1, max_length=20)]
+    parts: Annotated[tuple[ScriptPart, ...], Field(max_length=20), NotEmpty()]
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

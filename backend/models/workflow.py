@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from backend.models.base import FrozenModel, Problem, by_kind, example, refusal
-from backend.models.fields import Between, CronSchedule, LongText, Matching, Slug, Text, shown
+from backend.models.fields import Between, CronSchedule, LongText, Matching, Slug, Text, shown, storable
 
 END = "end"
 StepId = Annotated[str, Matching(r"[a-z0-9][a-z0-9_-]{0,63}", "1 to 64 small letters, digits, - or _")]
@@ -34,7 +34,7 @@ class ToolStep(FrozenModel):
     kind: Literal["tool"]
     id: StepId
     tool: Slug
-    arguments: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
+    arguments: Annotated[dict[str, JsonValue], AfterValidator(storable)] = Field(default_factory=dict[str, JsonValue])
     next: StepId | None = None
 
 
