@@ -146,8 +146,8 @@ def _script(script: Script) -> str:
 def _render(template: str, /, **values: str) -> str:
     """A template with its values, which are never read as templates. A line with a blank value is left out."""
     kept = [line for line, names in _template(template) if all(values[placeholder].strip() for placeholder in names)]
-    lines = [line for before, line in pairwise(["", *kept]) if line or before]
-    return "\n".join(Template(line).substitute(values) for line in lines).rstrip()
+    lines = [line for line, after in pairwise([*kept, ""]) if line or after]
+    return "\n".join(Template(line).substitute(values) for line in lines)
 
 
 @cache

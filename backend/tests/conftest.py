@@ -6,6 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from backend.embedded.postgres import EmbeddedPostgres
 from backend.tests.fixtures_database import clean, database, database_url, emptied, owner, tenant
@@ -14,6 +15,9 @@ from backend.tests.temporary_folder import temporary_folder
 
 # Fixtures are found by being names of this module.
 __all__ = ["clean", "database", "database_url", "emptied", "owner", "tenant"]
+
+settings.register_profile("shared machine", deadline=None)  # tests share two cores, an example's time says nothing
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session", autouse=True)
