@@ -1,4 +1,4 @@
-"""An agent as its row holds it: the contract stays JSON text until somebody needs its fields."""
+"""An agent as its row holds it, and which of them a list holds: the contract stays JSON text until somebody needs its fields."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from typing import Self
 from uuid import UUID
 
 from backend.models.agent import AgentContract
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFilter:
+    """Which agents a list holds. Without a status the archived ones stay out."""
+
+    status: str | None = None
+    agent_type: str | None = None
+    tag: str | None = None
+    q: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

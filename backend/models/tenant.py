@@ -14,6 +14,10 @@ RoleName = Literal["owner", "admin", "member", "viewer"]
 Scope = Literal["act_as"]
 
 
+DEFAULT_TENANT_ID = UUID("550e8400-e29b-41d4-a716-446655440000")
+ADMIN_USER_ID = UUID("660e8400-e29b-41d4-a716-446655440001")
+
+
 class Role(IntEnum):
     """What a caller may do; each role includes the ones below it.
 

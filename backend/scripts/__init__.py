@@ -1,1 +1,1 @@
-"""Programs for operators and for make: each runs as `python -m backend.scripts.NAME` or as a file."""
+"""Entry points: what an operator starts, each short and repeatable."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from backend.errors import AgentNotFound, FieldError, InvalidContract, PreconditionFailed, VersionNotFound
 from backend.graphs.prompt import compile_prompt
 from backend.models.agent import AgentContract
-from backend.models.agent_record import AgentRecord
+from backend.models.agent_record import AgentFilter, AgentRecord
 from backend.models.agent_requests import AgentCreateRequest, AgentUpdateRequest
 from backend.models.agent_versions import (
     AgentExport,
@@ -33,7 +33,7 @@ from backend.ports import Clock
 from backend.services.contract_check import ContractCheck
 from backend.services.identifiers import new_id
 from backend.services.outbox_relay import OutboxRelay
-from backend.stores.agents import AgentFilter, AgentStore, Author
+from backend.stores.agents import AgentStore, Author
 from backend.stores.database import Database
 
 _CREATED = "Created"

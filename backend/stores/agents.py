@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from backend.models.agent import AgentContract
-from backend.models.agent_record import AgentRecord
+from backend.models.agent_record import AgentFilter, AgentRecord
 from backend.models.agent_versions import AgentVersion, AgentVersionSummary
 from backend.models.page import Cursor, Page
 from backend.stores.queries import load
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 _SQL = load("agents")
-
-
-@dataclass(frozen=True, slots=True)
-class AgentFilter:
-    """Which agents a list holds. Without a status the archived ones stay out."""
-
-    status: str | None = None
-    agent_type: str | None = None
-    tag: str | None = None
-    q: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

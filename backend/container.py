@@ -1,0 +1,213 @@
+"""The one composition root: opens the database, builds stores → gateways → services, and closes all in good order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from backend.embedded.data_folder import DataFolderLock
+from backend.embedded.postgres import EmbeddedPostgres
+from backend.errors import Misconfigured
+from backend.gateways.contract_files import DiskContractFiles
+from backend.gateways.jwt_tokens import JwtTokens
+from backend.gateways.no_memory import NoMemory
+from backend.gateways.offline_model import OfflineModel
+from backend.gateways.openai_model import Deadlines, OpenAIModel
+from backend.gateways.model_router import ModelRouter
+from backend.graphs.compiler import GraphCache
+from backend.models.tenant import ADMIN_USER_ID, DEFAULT_TENANT_ID, Caller, Role
+from backend.services.access_service import AccessService
+from backend.services.agent_interaction_service import AgentInteractionService
+from backend.services.agent_service import AgentService
+from backend.services.contract_check import ContractCheck
+from backend.services.contract_mirror import KIND, ContractMirror
+from backend.services.idempotency_service import IdempotencyService
+from backend.services.janitor import Janitor
+from backend.services.model_catalog import ModelCatalog
+from backend.services.outbox_relay import OutboxRelay
+from backend.services.readiness_service import ReadinessService
+from backend.services.run_registry import RunRegistry
+from backend.services.run_service import RunService
+from backend.services.thread_manager import ThreadManager
+from backend.services.thread_turns import ThreadTurns
+from backend.services.turn_ledger import TurnLedger
+from backend.stores.database import Database, open_pool
+from backend.stores.roles import Logins
+from backend.stores.schema import bring_up_to_date, create_database
+from backend.stores.wall import refuse_gaps
+from backend.telemetry import Metrics
+
+if TYPE_CHECKING:
+    from backend.ports import Clock, LanguageModel, TokenVerifier
+    from backend.settings import Settings
+
+DATABASE_NAME = "numen"
+_WORKER_CONNECTIONS = 4
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The current moment, UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """Everything that routers may use."""
+
+    settings: Settings
+    database: Database
+    access: AccessService
+    idempotency: IdempotencyService
+    agents: AgentService
+    threads: ThreadManager
+    interactions: AgentInteractionService
+    runs: RunService
+    readiness: ReadinessService
+    relay: OutboxRelay
+    metrics: Metrics
+
+
+def system_caller() -> Caller:
+    """Who acts when the server itself does: the default tenant's admin."""
+    return Caller(DEFAULT_TENANT_ID, ADMIN_USER_ID, Role.OWNER, frozenset({"act_as"}))
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database, up to date and with its walls checked. Embedded, PostgreSQL is started, or joined where it runs.
+
+    Errors: `Misconfigured`, `DatabaseUnavailable`, `BrokenWall`.
+    """
+    async with AsyncExitStack() as stack:
+        logins = await _logins(settings, stack)
+        await bring_up_to_date(logins)
+        app = await open_pool(logins.app, size=settings.database_pool_size, name="numen")
+        stack.push_async_callback(app.close)
+        worker = await open_pool(logins.worker, size=_WORKER_CONNECTIONS, name="numen worker")
+        stack.push_async_callback(worker.close)
+        await refuse_gaps(app, worker)
+        database = Database(app, worker)
+        stack.push_async_callback(database.close)
+        yield database
+
+
+async def _logins(settings: Settings, stack: AsyncExitStack) -> Logins:
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        if settings.database_owner_url is None:
+            return Logins.derived(url)
+        return Logins.derived(settings.database_owner_url.get_secret_value(), url)
+    postgres = EmbeddedPostgres(settings.data_dir.resolve())
+    await asyncio.to_thread(postgres.start)
+    stack.push_async_callback(asyncio.to_thread, postgres.stop)
+    await create_database(postgres.dsn("postgres"), DATABASE_NAME)
+    return Logins.derived(postgres.dsn(DATABASE_NAME))
+
+
+@asynccontextmanager
+async def open_container(settings: Settings, metrics: Metrics) -> AsyncIterator[Container]:
+    """The whole house for as long as a server runs.
+
+    On the way out: no new turns, the running ones are finished or marked, the outbox is emptied, and everything that
+    was started is stopped; each step is bounded by `shutdown_seconds`. Errors: those of `open_database`.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.embedded:
+            stack.enter_context(DataFolderLock(settings.data_dir.resolve()))
+        database = await stack.enter_async_context(open_database(settings))
+        clock = SystemClock()
+        model = _models(settings, clock)
+        stack.push_async_callback(model.close)
+        catalog = ModelCatalog(settings.llm_model, clock)
+        mirror = ContractMirror(database, DiskContractFiles(settings.prompts_dir))
+        relay = OutboxRelay(database, {KIND: mirror.deliver}, metrics)
+        registry = RunRegistry()
+        runs = RunService(database, registry)
+        check = ContractCheck(catalog, model.names)
+        interactions = AgentInteractionService(
+            ledger=TurnLedger(database, settings.llm_total_seconds),
+            runs=registry,
+            turns=ThreadTurns(settings.llm_total_seconds),
+            graphs=GraphCache(),
+            catalog=catalog,
+            model=model,
+            memory=NoMemory(),
+            metrics=metrics,
+        )
+        container = Container(
+            settings=settings,
+            database=database,
+            access=_access(settings, database, clock),
+            idempotency=IdempotencyService(database),
+            agents=AgentService(database, check, relay, clock),
+            threads=ThreadManager(database),
+            interactions=interactions,
+            runs=runs,
+            readiness=ReadinessService(database, metrics),
+            relay=relay,
+            metrics=metrics,
+        )
+        metrics.watch_pool(lambda: database.sizes()[0], lambda: database.sizes()[1], settings.database_pool_size)
+        janitor = Janitor(database, container.idempotency, runs, mirror, catalog, model)
+        await janitor.take_over(alone=settings.embedded)
+        stack.push_async_callback(relay.drain, settings.shutdown_seconds / 4)
+        await _in_background(stack, relay.run(), janitor.run())
+        stack.push_async_callback(registry.close, settings.shutdown_seconds / 2)
+        yield container
+
+
+async def _in_background(stack: AsyncExitStack, *loops: Coroutine[None, None, None]) -> None:
+    for loop in loops:
+        stack.push_async_callback(_cancel, asyncio.create_task(loop))
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _models(settings: Settings, clock: Clock) -> ModelRouter:
+    deadlines = Deadlines(
+        connect=settings.llm_connect_seconds,
+        first_token=settings.llm_first_token_seconds,
+        total=settings.llm_total_seconds,
+    )
+    offline = OfflineModel()
+    named: dict[str, LanguageModel] = {"offline": offline, "openai": offline}
+    if settings.model_provider == "openai":
+        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+        named["openai"] = OpenAIModel(
+            provider="openai", base_url=settings.openai_base_url, api_key=key, deadlines=deadlines, clock=clock
+        )
+    for name, server in settings.llm_providers.items():
+        if name in named:
+            raise Misconfigured(f"NUMEN_LLM_PROVIDERS cannot name a server {name}: that name has its own settings")
+        named[name] = OpenAIModel(
+            provider=name,
+            base_url=server.base_url,
+            api_key=server.api_key.get_secret_value(),
+            deadlines=deadlines,
+            clock=clock,
+            key_setting="NUMEN_LLM_PROVIDERS",
+        )
+    return ModelRouter(named)
+
+
+def _access(settings: Settings, database: Database, clock: Clock) -> AccessService:
+    key = settings.bootstrap_key
+    return AccessService(
+        database,
+        mode=settings.auth_mode,
+        bootstrap_key=key.get_secret_value() if key else None,
+        token_verifier=_tokens(settings, clock),
+        allowed_origins=settings.cors_origins,
+        clock=clock,
+    )

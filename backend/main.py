@@ -1,0 +1,70 @@
+"""The application: middleware, routers and the lifespan that opens the house. Nothing happens at import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from typing import TypedDict
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from backend import __version__
+from backend.container import Container, open_container
+from backend.routers import agents, api_keys, chat, health, me, problem_types, schemas, threads
+from backend.routers.problems import PROBLEM_RESPONSES, install_problems
+from backend.routers.request_context import RequestContext
+from backend.routers.request_guard import RequestGuard
+from backend.routers.trailing_slash import TrailingSlash
+from backend.settings import Settings
+from backend.telemetry import Metrics
+
+_DESCRIPTION = "Self-hosted platform for AI agents that are defined by a JSON contract."
+_EXPOSED = ["ETag", "Link", "Location", "Retry-After", "X-Request-ID", "X-Total-Count"]
+
+
+class State(TypedDict):
+    """What the lifespan hands to every request."""
+
+    container: Container
+
+
+def create_app(settings: Settings | None = None, opened: Container | None = None) -> FastAPI:
+    """The whole API for these settings (those of the environment by default).
+
+    Its lifespan opens the house and closes it, unless an `opened` one is handed in, which stays its owner's.
+    """
+    settings = settings or Settings()
+    metrics = opened.metrics if opened else Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with nullcontext(opened) if opened else open_container(settings, metrics) as container:
+            yield {"container": container}
+
+    app = FastAPI(
+        title="Numen",
+        version=__version__,
+        description=_DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    install_problems(app)
+    for router in (agents.router, threads.router, chat.router, me.router, api_keys.router, schemas.router):
+        app.include_router(router, responses=PROBLEM_RESPONSES)
+    app.include_router(health.router)
+    app.include_router(problem_types.router)
+    # The last one added is the outermost.
+    app.add_middleware(TrailingSlash)
+    app.add_middleware(RequestGuard, body_limit_bytes=settings.body_limit_bytes)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
+        )
+    app.add_middleware(RequestContext, metrics=metrics)
+    return app

@@ -1,0 +1,64 @@
+"""Make the default agents, or with --update bring them to the shipped contracts as a new version.
+
+    python -m backend.scripts.create_default_agents [--update]
+
+An agent is known by its name in the default tenant; running it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Annotated, Literal
+
+import typer
+
+from backend.container import Container, open_container, system_caller
+from backend.models.agent_requests import AgentCreateRequest, AgentUpdateRequest
+from backend.scripts.seed_data import seed
+from backend.settings import Settings
+from backend.telemetry import Metrics
+
+Outcome = Literal["made", "updated", "there already"]
+
+
+def shipped_contracts() -> Sequence[AgentCreateRequest]:
+    """The contracts in `default_agents/`, by file name."""
+    folder = files("backend.scripts") / "default_agents"
+    found = sorted((one for one in folder.iterdir() if one.name.endswith(".json")), key=lambda one: one.name)
+    return [AgentCreateRequest.model_validate_json(one.read_bytes()) for one in found]
+
+
+async def create_default_agents(container: Container, *, update: bool = False) -> dict[str, Outcome]:
+    """What became of each shipped contract, by its agent's name."""
+    return {one.name: await _create(container, one, update=update) for one in shipped_contracts()}
+
+
+async def _create(container: Container, shipped: AgentCreateRequest, *, update: bool) -> Outcome:
+    caller = system_caller()
+    known = await container.agents.named(caller, shipped.name)
+    if known is None:
+        await container.agents.create(caller, shipped)
+        return "made"
+    if not update:
+        return "there already"
+    parts = {name: value for name, value in shipped.model_dump().items() if name not in ("name", "type")}
+    now = await container.agents.update(caller, known.id, AgentUpdateRequest.model_validate(parts))
+    return "there already" if now.version == known.version else "updated"
+
+
+async def _run(*, update: bool) -> dict[str, Outcome]:
+    async with open_container(Settings(), Metrics()) as container:
+        await seed(container.database)
+        return await create_default_agents(container, update=update)
+
+
+def main(update: Annotated[bool, typer.Option(help="Bring them to the shipped contracts.")] = False) -> None:
+    """Make the default agents in the database of the settings."""
+    for name, outcome in asyncio.run(_run(update=update)).items():
+        typer.echo(f"{name}: {outcome}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,76 @@
+"""What has to be done now and then: runs of lost servers, old keys, the mirror, and what the model provider lists."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from backend.errors import NumenError
+from backend.ports import LanguageModel
+from backend.services.contract_mirror import ContractMirror
+from backend.services.idempotency_service import IdempotencyService
+from backend.services.model_catalog import ModelCatalog
+from backend.services.run_service import RunService
+from backend.stores.database import Database
+from backend.telemetry import get_logger
+
+_PAUSE_SECONDS = 5.0
+_HOUR = 3600.0
+_log = get_logger(__name__)
+
+
+class Janitor:
+    """One loop per process; every job may be done by several processes at once without harm."""
+
+    def __init__(
+        self,
+        database: Database,
+        idempotency: IdempotencyService,
+        runs: RunService,
+        mirror: ContractMirror,
+        catalog: ModelCatalog,
+        model: LanguageModel,
+    ) -> None:
+        self._database = database
+        self._runs = runs
+        self._mirror = mirror
+        self._catalog = catalog
+        self._model = model
+        self._jobs: list[tuple[float, Callable[[], Awaitable[Any]]]] = [
+            (0.0, runs.recover_orphans),
+            (_HOUR, self._learn_models),
+            (_HOUR, idempotency.forget_old),
+            (24 * _HOUR, mirror.reconcile),
+        ]
+
+    async def take_over(self, *, alone: bool) -> None:
+        """Before serving: when we are the only server, whoever held leases is gone, and need not be waited for."""
+        if alone:
+            async with self._database.worker() as worker:
+                await worker.release_deliveries()
+                await worker.release_requests()
+        await self._runs.recover_orphans(even_leased=alone)
+
+    async def run(self) -> None:
+        """Do every job when it is due, until cancelled."""
+        due = dict.fromkeys(range(len(self._jobs)), 0.0)
+        while True:
+            for at, (pause, job) in enumerate(self._jobs):
+                if time.monotonic() >= due[at]:
+                    due[at] = time.monotonic() + pause
+                    await self._do(job)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _do(self, job: Callable[[], Awaitable[Any]]) -> None:
+        name = getattr(job, "__name__", "job")
+        try:
+            await job()
+        except NumenError as error:
+            _log.warning("job put off", job=name, code=error.code)
+        except Exception:  # the seam of this background task: one bad job must not end the others
+            _log.exception("job failed", job=name)
+
+    async def _learn_models(self) -> None:
+        self._catalog.learn(await self._model.retirements())
