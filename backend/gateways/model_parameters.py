@@ -90,10 +90,10 @@ class ModelParameters:
             left_out=tuple(left_out),
         )
 
-    def learn(self, model: str, body: Mapping[str, Any], error: object, message: str) -> bool:
+    def learn(self, model: str, body: Mapping[str, Any], error: object) -> bool:
         """Take the lesson of a refused request (the body sent, the provider's error): whether there was a new one."""
         lessons = self._lessons.get(model) or Lessons()
-        learned = _learn(lessons, body, error, message)
+        learned = _learn(lessons, body, error)
         if learned:
             self._lessons[model] = lessons
             self._lessons.move_to_end(model)
@@ -133,9 +133,9 @@ def _takes_temperature(family: ModelFamily, lessons: Lessons, effort: str | None
     return family.temperature == "always" or effort in {None, "none"}
 
 
-def _learn(lessons: Lessons, body: Mapping[str, Any], error: object, message: str) -> bool:
+def _learn(lessons: Lessons, body: Mapping[str, Any], error: object) -> bool:
     code = str(error.get("code")) if is_object(error) else ""
-    text = message if is_object(error) else str(error)
+    text = _text(error)
     if "/v1/responses" in text and not lessons.needs_responses and "input" not in body:
         lessons.needs_responses = True
         return True
@@ -150,6 +150,12 @@ def _learn(lessons: Lessons, body: Mapping[str, Any], error: object, message: st
     else:
         lessons.refused.add(name)
     return True
+
+
+def _text(error: object) -> str:
+    """The refusal's words; servers that validate strictly answer with a structure, which names the field as well."""
+    message = error.get("message") if is_object(error) else error
+    return message if isinstance(message, str) else str(error)
 
 
 def _named(error: object, text: str, body: Mapping[str, Any]) -> str | None:

@@ -210,7 +210,7 @@ class OpenAIModel:
                 return await post(wire.PATH, body), parameters
             except openai.APIStatusError as exc:
                 learns = exc.status_code in {400, 404, 422}
-                if not learns or not self.parameters.learn(request.model, body, exc.body, exc.message):
+                if not learns or not self.parameters.learn(request.model, body, exc.body):
                     raise
         detail = f"{self.provider} refuses one parameter after the other of {request.model}"
         raise ModelUnavailable(detail, provider=self.provider, model=request.model)

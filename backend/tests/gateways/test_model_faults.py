@@ -71,6 +71,7 @@ ONLY_STREAMED: dict[FaultKind, type[ModelError]] = {
     "garbage_bytes": ModelFailed,
     "wrong_pieces": ModelFailed,
     "bad_chunks": ModelFailed,
+    "late_bad_chunks": ModelTimeout,
     "gigantic_line": ModelFailed,
 }
 MODELS = {"chat": "test-model", "responses": "gpt-6.1-sol"}

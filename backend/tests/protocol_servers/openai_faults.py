@@ -19,8 +19,8 @@ FaultKind = Literal[
     "empty_body", "truncated_json", "short_body", "json_list", "json_null", "deep_json", "no_choices", "empty_choices",
     "wrong_choices", "no_message", "null_content", "empty_content", "wrong_content", "error_in_200", "nameless_tool",
     "no_events", "cut_before_token", "cut_stream", "reset_stream", "error_event", "error_before_token", "garbage_sse",
-    "garbage_bytes", "wrong_pieces", "lost_goodbye", "bad_http", "bad_chunks", "gigantic", "gigantic_line",
-    "gigantic_error", "compressed",
+    "garbage_bytes", "wrong_pieces", "lost_goodbye", "bad_http", "bad_chunks",
+    "late_bad_chunks", "gigantic", "gigantic_line", "gigantic_error", "compressed",
 ]  # fmt: skip
 
 
@@ -328,7 +328,15 @@ async def _bad_http(exchange: Exchange) -> None:
 
 @_kind("bad_chunks")
 async def _bad_chunks(exchange: Exchange) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    await exchange.raw(head + b"zz\r\nnot a chunk\r\n")
+    exchange.keep_alive = False
+
+
+@_kind("late_bad_chunks")
+async def _late_bad_chunks(exchange: Exchange) -> None:
     await exchange.begin_stream()
+    await asyncio.sleep(0.05)
     await exchange.raw(b"zz\r\nnot a chunk\r\n")
     exchange.keep_alive = False
 
