@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,11 +13,11 @@ from backend.embedded.data_folder import DataFolderLock
 from backend.embedded.postgres import EmbeddedPostgres
 from backend.errors import Misconfigured
 from backend.gateways.contract_files import DiskContractFiles
+from backend.gateways.model_router import ModelRouter
 from backend.gateways.jwt_tokens import JwtTokens
 from backend.gateways.no_memory import NoMemory
 from backend.gateways.offline_model import OfflineModel
 from backend.gateways.openai_model import Deadlines, OpenAIModel
-from backend.gateways.model_router import ModelRouter
 from backend.graphs.compiler import GraphCache
 from backend.models.tenant import ADMIN_USER_ID, DEFAULT_TENANT_ID, Caller, Role
 from backend.services.access_service import AccessService
@@ -80,7 +80,7 @@ def system_caller() -> Caller:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
+async def open_database(settings: Settings) -> AsyncGenerator[Database]:
     """The database, up to date and with its walls checked. Embedded, PostgreSQL is started, or joined where it runs.
 
     Errors: `Misconfigured`, `DatabaseUnavailable`, `BrokenWall`.
@@ -112,7 +112,7 @@ async def _logins(settings: Settings, stack: AsyncExitStack) -> Logins:
 
 
 @asynccontextmanager
-async def open_container(settings: Settings, metrics: Metrics) -> AsyncIterator[Container]:
+async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator[Container]:
     """The whole house for as long as a server runs.
 
     On the way out: no new turns, the running ones are finished or marked, the outbox is emptied, and everything that
@@ -201,13 +201,26 @@ def _models(settings: Settings, clock: Clock) -> ModelRouter:
     return ModelRouter(named)
 
 
+def _tokens(settings: Settings) -> TokenVerifier | None:
+    if settings.jwt_secret is None and settings.jwt_jwks_url is None:
+        return None
+    secret = settings.jwt_secret
+    return JwtTokens(
+        secret=secret.get_secret_value() if secret else None,
+        jwks_url=settings.jwt_jwks_url,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        tenant_claim=settings.jwt_tenant_claim,
+    )
+
+
 def _access(settings: Settings, database: Database, clock: Clock) -> AccessService:
     key = settings.bootstrap_key
     return AccessService(
         database,
         mode=settings.auth_mode,
         bootstrap_key=key.get_secret_value() if key else None,
-        token_verifier=_tokens(settings, clock),
+        token_verifier=_tokens(settings),
         allowed_origins=settings.cors_origins,
         clock=clock,
     )

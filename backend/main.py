@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
 from typing import TypedDict
 
@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None, opened: Container | None = None
     metrics = opened.metrics if opened else Metrics()
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[State]:
         async with nullcontext(opened) if opened else open_container(settings, metrics) as container:
             yield {"container": container}
 

@@ -1,5 +1,8 @@
 """One LangGraph graph per contract, compiled once per agent version."""
 
+# langgraph ships no type marker:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""An agent as its row holds it, and which of them a list holds: the contract stays JSON text until somebody needs its fields."""
+"""An agent as its row holds it: the contract stays JSON text until somebody needs its fields."""
 
 from __future__ import annotations
 

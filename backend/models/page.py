@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -31,11 +31,8 @@ class Cursor:
         """The cursor this text names. Errors: `Invalid` when it is not one of ours."""
         try:
             moment, identifier = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().split("|")
-            created_at = datetime.fromisoformat(moment)
-            if created_at.tzinfo is None:
-                raise ValueError(moment)
-            return cls(created_at, UUID(identifier))
-        except (ValueError, binascii.Error) as error:
+            return cls(datetime.fromisoformat(moment).astimezone(UTC), UUID(identifier))
+        except (ValueError, OverflowError, binascii.Error) as error:
             raise Invalid(
                 "The cursor is not one that this server gave out; start again without it.",
                 [FieldError("/cursor", "not a cursor of this server")],

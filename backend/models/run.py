@@ -41,7 +41,7 @@ class ReplyMetadata(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    memory_confidence: float = Field(0.0, ge=0, le=1)
+    memory_confidence: float = Field(default=0.0, ge=0, le=1)
     message_count: int
     model: str
     model_asked: str | None = None

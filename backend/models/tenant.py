@@ -88,7 +88,7 @@ class ApiKeyCreate(BaseModel):
     name: Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
     role: RoleName = "member"
     scopes: list[Scope] = Field(default=[], max_length=10)
-    expires_at: datetime | None = Field(None, description="With a time zone; omitted means it does not expire.")
+    expires_at: datetime | None = Field(default=None, description="With a time zone; omitted means it does not expire.")
 
 
 class ApiKey(BaseModel):

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
+from pydantic.config import JsonDict
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 ThreadStatus = Literal["active", "archived"]
 Title = Annotated[str, StringConstraints(max_length=500, strip_whitespace=True)]
 
-THREAD_EXAMPLE = {
+THREAD_EXAMPLE: JsonDict = {
     "id": "0b7c6a3e-3f0e-4a58-9c55-1f2f4f0f6d11",
     "agent_id": "6f1c2f9e-8a53-4c53-9b1e-2f6d2c1a7b10",
     "user_id": "660e8400-e29b-41d4-a716-446655440001",

@@ -1,4 +1,4 @@
-"""Agents as answers: the stored JSON goes out as it is, because parsing it to write it again would cost more than all else."""
+"""Agents as answers: the stored JSON goes out as it is, for parsing it to write it again costs more than all else."""
 
 from __future__ import annotations
 

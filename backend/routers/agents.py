@@ -24,12 +24,12 @@ from backend.routers.agent_answers import agent_answer, agents_answer
 from backend.routers.dependencies import (
     Admin,
     Agents,
-    CursorParam,
     IfMatch,
     IfNoneMatch,
     Limit,
     Offset,
     Operation,
+    Paging,
     TextQuery,
     Viewer,
 )
@@ -55,9 +55,7 @@ async def list_agents(
     request: Request,
     caller: Viewer,
     agents: Agents,
-    limit: Limit,
-    offset: Offset,
-    cursor: CursorParam,
+    paging: Paging,
     status: AgentStatus | None = None,
     agent_type: AgentType | None = None,
     tag: Annotated[TextQuery, Query(max_length=64)] = None,
@@ -65,7 +63,7 @@ async def list_agents(
 ) -> Response:
     """List agents, newest first. The total is in X-Total-Count, the next page in Link. Archived ones only by status."""
     which = AgentFilter(status, agent_type, tag, q)
-    page = await agents.list_page(caller, which, cursor, limit, offset)
+    page = await agents.list_page(caller, which, paging.cursor, paging.limit, paging.offset)
     return add_page_headers(agents_answer(page.items), request, page.total, page.next)
 
 
@@ -96,7 +94,10 @@ async def archive_agent(caller: Admin, agents: Agents, agent_id: UUID, if_match:
 
 
 @router.get(
-    "/{agent_id}/versions", response_model=list[AgentVersionSummary], responses=_ABSENT, operation_id="listAgentVersions"
+    "/{agent_id}/versions",
+    response_model=list[AgentVersionSummary],
+    responses=_ABSENT,
+    operation_id="listAgentVersions",
 )
 async def list_versions(
     request: Request, response: Response, caller: Viewer, agents: Agents, agent_id: UUID, limit: Limit, offset: Offset

@@ -16,7 +16,7 @@ from backend.errors import (
 )
 from backend.models.message import Message
 from backend.models.thread import Feedback, Thread, ThreadCreate, ThreadStatus, ThreadUpdate
-from backend.routers.dependencies import CursorParam, Limit, Member, Offset, Operation, Threads, Viewer
+from backend.routers.dependencies import Limit, Member, Operation, Paging, Threads, Viewer
 from backend.routers.idempotent_route import IdempotentRoute
 from backend.routers.pages import add_page_headers
 from backend.routers.problems import problem_responses
@@ -27,7 +27,11 @@ _NO_THREAD = problem_responses(ThreadNotFound)
 
 
 @router.post(
-    "/agents/{agent_id}/threads", status_code=201, response_model=Thread, responses=_NO_AGENT, operation_id="createThread"
+    "/agents/{agent_id}/threads",
+    status_code=201,
+    response_model=Thread,
+    responses=_NO_AGENT,
+    operation_id="createThread",
 )
 async def create_thread(
     caller: Member, threads: Threads, agent_id: UUID, operation: Operation, body: ThreadCreate | None = None
@@ -43,13 +47,11 @@ async def list_threads(
     caller: Viewer,
     threads: Threads,
     agent_id: UUID,
-    limit: Limit,
-    offset: Offset,
-    cursor: CursorParam,
+    paging: Paging,
     status: ThreadStatus | None = None,
 ) -> list[Thread]:
     """List your threads with an agent, newest first (an admin: the tenant's). Archived ones only by status."""
-    page = await threads.list_page(caller, agent_id, status, cursor, limit, offset)
+    page = await threads.list_page(caller, agent_id, status, paging.cursor, paging.limit, paging.offset)
     add_page_headers(response, request, page.total, page.next)
     return list(page.items)
 
@@ -100,8 +102,6 @@ async def list_messages(
     responses=problem_responses(ThreadNotFound, MessageNotFound),
     operation_id="giveFeedback",
 )
-async def give_feedback(
-    caller: Member, threads: Threads, thread_id: UUID, message_id: UUID, body: Feedback
-) -> Message:
+async def give_feedback(caller: Member, threads: Threads, thread_id: UUID, message_id: UUID, body: Feedback) -> Message:
     """Say what you think of an answer: −1 to 1, with a reason."""
     return await threads.give_feedback(caller, thread_id, message_id, body)

@@ -8,14 +8,13 @@ An agent is known by its name in the default tenant; running it again changes no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from importlib.resources import files
 from typing import Annotated, Literal
 
 import typer
 
 from backend.container import Container, open_container, system_caller
 from backend.models.agent_requests import AgentCreateRequest, AgentUpdateRequest
+from backend.scripts.default_agents import load_default_agents
 from backend.scripts.seed_data import seed
 from backend.settings import Settings
 from backend.telemetry import Metrics
@@ -23,16 +22,9 @@ from backend.telemetry import Metrics
 Outcome = Literal["made", "updated", "there already"]
 
 
-def shipped_contracts() -> Sequence[AgentCreateRequest]:
-    """The contracts in `default_agents/`, by file name."""
-    folder = files("backend.scripts") / "default_agents"
-    found = sorted((one for one in folder.iterdir() if one.name.endswith(".json")), key=lambda one: one.name)
-    return [AgentCreateRequest.model_validate_json(one.read_bytes()) for one in found]
-
-
 async def create_default_agents(container: Container, *, update: bool = False) -> dict[str, Outcome]:
     """What became of each shipped contract, by its agent's name."""
-    return {one.name: await _create(container, one, update=update) for one in shipped_contracts()}
+    return {one.name: await _create(container, one, update=update) for one in load_default_agents().values()}
 
 
 async def _create(container: Container, shipped: AgentCreateRequest, *, update: bool) -> Outcome:

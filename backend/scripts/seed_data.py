@@ -1,6 +1,6 @@
 """Make the default tenant and its admin. Running it again changes nothing.
 
-    python -m backend.scripts.seed_data
+python -m backend.scripts.seed_data
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Start the server: database, migrations, seed, default agents, and the API, until it is stopped.
 
-    python -m backend.scripts.serve
+python -m backend.scripts.serve
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from backend.container import Container, open_container, system_caller
 from backend.errors import Misconfigured
 from backend.main import create_app
 from backend.routers.slow_sender import deadline_protocol
-from backend.scripts.create_default_agents import create_default_agents, shipped_contracts
+from backend.scripts.create_default_agents import create_default_agents
+from backend.scripts.default_agents import load_default_agents
 from backend.scripts.seed_data import seed
 from backend.settings import Settings
 from backend.telemetry import Metrics, configure_logging
@@ -75,13 +76,15 @@ async def _announce(container: Container, port: int) -> None:
     key = await _announce_access(container)
     if settings.model_provider == "offline":
         typer.echo("Answers come from the built-in offline provider: no language model is set up (OPENAI_API_KEY).")
-    intake = next(iter(shipped_contracts()))
+    intake = load_default_agents()["intake"]
     agent = await container.agents.named(system_caller(), intake.name)
     if agent is not None:
         header = f' -H "authorization: Bearer {key}"' if key else ""
         body = json.dumps({"message": "Hello, who are you?"})
         typer.echo(f"Talk to {intake.name}:")
-        typer.echo(f"  curl -s {url}/api/v1/agents/{agent.id}/chat -H 'content-type: application/json'{header} -d '{body}'")
+        typer.echo(
+            f"  curl -s {url}/api/v1/agents/{agent.id}/chat -H 'content-type: application/json'{header} -d '{body}'"
+        )
 
 
 async def _announce_access(container: Container) -> str | None:

@@ -134,12 +134,19 @@ class AgentInteractionService:
             return self._failed(run, turn, _stopped(run.stop_reason))
         except NumenError as error:
             return self._failed(run, turn, error)
-        except Exception:  # the seam of this background task: whatever broke, the turn is stored as failed
+        except Exception:  # noqa: BLE001 — the seam of this background task: whatever broke, the turn is stored as failed
             _log.exception("run failed")
             return self._failed(run, turn, NumenError("The turn failed on our side; the error has been logged."))
 
     async def _ask(
-        self, run: LiveRun, turn: OpenTurn, compiled: CompiledAgent, spoken: Window, choice: ModelChoice, *, streaming: bool
+        self,
+        run: LiveRun,
+        turn: OpenTurn,
+        compiled: CompiledAgent,
+        spoken: Window,
+        choice: ModelChoice,
+        *,
+        streaming: bool,
     ) -> TurnState:
         recall = RecallRequest(
             tenant_id=turn.caller.tenant_id,

@@ -57,7 +57,9 @@ class AgentService:
         self._relay = relay
         self._clock = clock
 
-    async def create(self, caller: Caller, request: AgentCreateRequest, operation_id: UUID | None = None) -> AgentDocument:
+    async def create(
+        self, caller: Caller, request: AgentCreateRequest, operation_id: UUID | None = None
+    ) -> AgentDocument:
         """Row, first version, audit entry and the orders to mirror it, in one transaction.
 
         Errors: `InvalidContract` for what this deployment cannot honour.
@@ -138,7 +140,7 @@ class AgentService:
             before = (await _version(tx.agents, agent_id, a)).contract
             after = (await _version(tx.agents, agent_id, b)).contract
         prompts = compile_prompt(before), compile_prompt(after)
-        lines = difflib.unified_diff(*(one.splitlines() for one in prompts), a, b, lineterm="", n=1)
+        lines = difflib.unified_diff(prompts[0].splitlines(), prompts[1].splitlines(), a, b, lineterm="", n=1)
         return VersionDiff(
             from_version=a,
             to_version=b,
@@ -206,7 +208,8 @@ class AgentService:
         """A new agent with the same contract, beginning at version 1.0.0. Errors: `AgentNotFound`."""
         source = (await self.record(caller, agent_id)).contract()
         name = request.name or f"{source.name[:248]} (copy)"
-        wanted = AgentCreateRequest(**{**source.parts(), "name": name}, tags=source.metadata.tags)
+        parts: dict[str, Any] = source.parts() | {"name": name, "tags": source.metadata.tags}
+        wanted = AgentCreateRequest(**parts)
         copy = wanted.to_contract(
             agent_id=new_id(operation_id, "agent"),
             tenant_id=caller.tenant_id,
@@ -320,5 +323,9 @@ def _refuse_unordered(file: AgentExport) -> None:
     if highest is not None and tuple(int(part) for part in file.contract.version.split(".")) != highest:
         raise InvalidContract(
             "The file's contract is not its newest version, so the next change would take a number that is taken.",
-            [FieldError("/contract/version", f"must be the newest of the file's versions, {'.'.join(map(str, highest))}")],
+            [
+                FieldError(
+                    "/contract/version", f"must be the newest of the file's versions, {'.'.join(map(str, highest))}"
+                )
+            ],
         )

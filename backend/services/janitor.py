@@ -69,7 +69,7 @@ class Janitor:
             await job()
         except NumenError as error:
             _log.warning("job put off", job=name, code=error.code)
-        except Exception:  # the seam of this background task: one bad job must not end the others
+        except Exception:  # noqa: BLE001 — the seam of this background task: one bad job must not end the others
             _log.exception("job failed", job=name)
 
     async def _learn_models(self) -> None:

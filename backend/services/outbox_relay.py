@@ -50,7 +50,7 @@ class OutboxRelay:
             except DatabaseUnavailable:
                 _log.warning("outbox waits for the database")
                 await asyncio.sleep(_POLL_SECONDS)
-            except Exception:  # the seam of this background task: one bad step must not end all deliveries
+            except Exception:  # noqa: BLE001 — the seam of this background task: one bad step must not end all deliveries
                 _log.exception("outbox step failed")
                 await asyncio.sleep(_POLL_SECONDS)
 

@@ -74,7 +74,9 @@ class RunService:
             if stored is None:
                 return False
             run = stored.run
-            ids = TurnIds(run.agent_id, run.thread_id, run.user_id, run.id, run.user_message_id, run.assistant_message_id)
+            ids = TurnIds(
+                run.agent_id, run.thread_id, run.user_id, run.id, run.user_message_id, run.assistant_message_id
+            )
             return await tx.runs.finish(ids, orphaned(run, stored.marks), orphan=True)
 
     async def _stored(self, caller: Caller, run_id: UUID) -> StoredRun:

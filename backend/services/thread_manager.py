@@ -73,7 +73,9 @@ class ThreadManager:
         async with self._database.tenant(caller.tenant_id) as tx:
             await _visible(tx, caller, thread_id)
             if not await tx.threads.delete(thread_id, caller.sees_only):
-                raise ThreadBusy("The thread is being answered right now; cancel the run or wait for it.", retry_after=1)
+                raise ThreadBusy(
+                    "The thread is being answered right now; cancel the run or wait for it.", retry_after=1
+                )
             await tx.audit.record(caller, "thread.deleted", "thread", thread_id)
 
     async def add_message(

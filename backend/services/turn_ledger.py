@@ -142,9 +142,7 @@ def _new_ids(caller: Caller, agent_id: UUID, request: ChatRequest, operation_id:
 
 def _ids_of(stored: StoredRun) -> TurnIds:
     run = stored.run
-    return TurnIds(
-        run.agent_id, run.thread_id, run.user_id, run.id, run.user_message_id, run.assistant_message_id
-    )
+    return TurnIds(run.agent_id, run.thread_id, run.user_id, run.id, run.user_message_id, run.assistant_message_id)
 
 
 def _chats(refusal: Refusal) -> bool:

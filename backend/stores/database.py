@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextvars import ContextVar, Token
 from functools import cached_property
 from types import TracebackType
@@ -25,6 +25,7 @@ from backend.stores.worker import WorkerStore
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Pool
+    from asyncpg.pool import PoolConnectionProxy
 
 ACQUIRE_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 1
@@ -112,27 +113,26 @@ class _Tenant:
             raise TypeError("a tenant is a UUID")
         self._pool = pool
         self._tenant_id = tenant_id
-        self._connection: Connection | None = None
+        self._connection: PoolConnectionProxy | None = None
         self._token: Token[bool] | None = None
 
     async def __aenter__(self) -> TenantTransaction:
         with translated():
-            connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
-            self._connection = cast("Connection", connection)
+            self._connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
             try:
                 await self._connection.execute(f"BEGIN; SET LOCAL app.tenant_id = '{self._tenant_id}'")
             except BaseException:
                 await self._roll_back()
                 raise
         self._token = _open.set(True)
-        return TenantTransaction(self._connection, self._tenant_id)
+        return TenantTransaction(cast("Connection", self._connection), self._tenant_id)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._token is not None:
             _open.reset(self._token)
-        connection = cast("Connection", self._connection)
+        connection = cast("PoolConnectionProxy", self._connection)
         with translated():
             if kind is not None:
                 await self._roll_back()
@@ -147,7 +147,7 @@ class _Tenant:
             await self._pool.release(connection)
 
     async def _roll_back(self) -> None:
-        connection = cast("Connection", self._connection)
+        connection = cast("PoolConnectionProxy", self._connection)
         try:
             if not connection.is_closed():
                 with contextlib.suppress(asyncpg.PostgresError, *_AWAY):  # the release resets it or throws it away
@@ -171,7 +171,7 @@ class Database:
         return _Tenant(self._app, tenant_id)
 
     @contextlib.asynccontextmanager
-    async def worker(self) -> AsyncIterator[WorkerStore]:
+    async def worker(self) -> AsyncGenerator[WorkerStore]:
         """The worker's statements, each a transaction of its own. Errors: `DatabaseUnavailable`."""
         with translated():
             async with self._worker.acquire(timeout=ACQUIRE_SECONDS) as connection:

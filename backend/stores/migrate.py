@@ -1,4 +1,4 @@
-"""Forward-only migrations: numbered .sql files, each applied once, in order, in one transaction, checked by checksum."""
+"""Forward-only migrations: numbered .sql files, applied once, in order, in one transaction, checked by checksum."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The two roles that serve: the app, which sees one tenant at a time, and the worker, which delivers for all.
 
-numen_apps and numen_workers are groups without a login; the migrations grant to them. Each database has logins of its own
-in them, `{database}_app` and `{database}_worker`, whose passwords are derived from the owner's, so that every process
-with the same `DATABASE_URL` knows them and none is stored.
+numen_apps and numen_workers are groups without a login; the migrations grant to them. Each database has logins of its
+own in them, `{database}_app` and `{database}_worker`, whose passwords are derived from the owner's, so that every
+process with the same `DATABASE_URL` knows them and none is stored.
 """
 
 from __future__ import annotations
@@ -89,20 +89,21 @@ async def prepare_roles(owner: Connection, logins: Logins) -> None:
 
 
 async def _statements(owner: Connection, logins: Logins) -> list[str]:
-    quoted = await owner.fetchrow(
-        "SELECT quote_ident($1) AS app, quote_ident($2) AS worker", user_of(logins.app), user_of(logins.worker)
-    )
-    existing = {row["rolname"] for row in await owner.fetch("SELECT rolname FROM pg_roles")}
+    existing: set[str] = {row["rolname"] for row in await owner.fetch("SELECT rolname FROM pg_roles")}
     statements = [f"CREATE ROLE {group} NOLOGIN NOSUPERUSER NOBYPASSRLS" for group in GROUPS if group not in existing]
     kinds = (("app", logins.app), ("worker", logins.worker))
     for group, (kind, url) in zip(GROUPS, kinds, strict=True):
-        name = quoted[kind]
+        name: str = await owner.fetchval("SELECT quote_ident($1)", user_of(url))
         derived = url == _with_login(logins.owner, kind)
         if derived:
             verb = "ALTER" if user_of(url) in existing else "CREATE"
             rights = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE INHERIT"
             statements.append(f"{verb} ROLE {name} {rights} PASSWORD '{password_of(url)}'")
         member = "SELECT pg_has_role($1::name, $2::name, 'member')"
-        if user_of(url) not in existing or group not in existing or not await owner.fetchval(member, user_of(url), group):
+        if (
+            user_of(url) not in existing
+            or group not in existing
+            or not await owner.fetchval(member, user_of(url), group)
+        ):
             statements.append(f"GRANT {group} TO {name}")
     return [*statements, *(f"GRANT USAGE ON SCHEMA public TO {group}" for group in GROUPS)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import asyncpg
 
@@ -42,4 +42,4 @@ async def bring_up_to_date(logins: Logins) -> list[str]:
 
 async def _connect(url: str) -> Connection:
     with translated():
-        return cast("Connection", await asyncpg.connect(url, timeout=10))
+        return await asyncpg.connect(url, timeout=10)

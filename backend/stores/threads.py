@@ -27,9 +27,7 @@ class ThreadStore:
 
     async def insert(self, thread_id: UUID, agent_id: UUID, user_id: UUID, title: str) -> Thread | None:
         """A new thread; None when the id is there already."""
-        row = await self._connection.fetchrow(
-            _SQL["insert"], self._tenant_id, thread_id, agent_id, user_id, title
-        )
+        row = await self._connection.fetchrow(_SQL["insert"], self._tenant_id, thread_id, agent_id, user_id, title)
         return _thread(row) if row else None
 
     async def get(self, thread_id: UUID, seen_by: UUID | None) -> Thread | None:

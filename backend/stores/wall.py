@@ -14,7 +14,8 @@ SELECT format('the role %s is a superuser or bypasses row-level security', rolna
   FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)
 UNION ALL
 SELECT format('the role %s may become %s', current_user, rolname)
-  FROM pg_roles WHERE (rolsuper OR rolbypassrls) AND rolname <> current_user AND pg_has_role(current_user, oid, 'member')
+  FROM pg_roles
+ WHERE (rolsuper OR rolbypassrls) AND rolname <> current_user AND pg_has_role(current_user, oid, 'member')
 UNION ALL
 SELECT format('the role %s owns %s', current_user, oid::regclass)
   FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND relowner = current_user::regrole
@@ -26,7 +27,7 @@ SELECT format('the table %s has a tenant and no forced row-level security with a
    AND NOT (held.relrowsecurity AND held.relforcerowsecurity
             AND EXISTS (SELECT FROM pg_policy WHERE polrelid = held.oid AND polname = 'tenant'))
 UNION ALL
-SELECT format('the table %s has a policy %s that is neither the tenant''s nor the worker''s', polrelid::regclass, polname)
+SELECT format('the table %s has a policy %s, neither the tenant''s nor the worker''s', polrelid::regclass, polname)
   FROM pg_policy
  WHERE NOT (polname = 'tenant' OR polname = 'worker' AND polroles = ARRAY['numen_workers'::regrole::oid])
 UNION ALL
@@ -42,7 +43,10 @@ _WORKER_IN_APP = "SELECT pg_has_role(current_user, 'numen_workers', 'member')"
 
 
 async def refuse_gaps(app: Pool, worker: Pool) -> None:
-    """Ask the database, as each role, whether a tenant could see another's rows. Errors: `BrokenWall` naming every gap."""
+    """Ask the database, as each role, whether a tenant could see another's rows.
+
+    Errors: `BrokenWall`, naming every gap.
+    """
     gaps = [row["gap"] for row in await app.fetch(_GAPS)] + [row["gap"] for row in await worker.fetch(_GAPS)]
     if await app.fetchval(_WORKER_IN_APP):
         gaps.append("the app's role is also the worker's, which sees every tenant")

@@ -138,7 +138,9 @@ class WorkerStore:
         """The current contracts of (tenant, agent) pairs; those that are gone are not in it."""
         tenants, ids = [one[0] for one in agents], [one[1] for one in agents]
         rows = await self._connection.fetch(_SQL["contracts"], tenants, ids)
-        found = (CurrentContract(_plain(r["tenant_id"]), _plain(r["id"]), r["version"], r["contract_json"]) for r in rows)
+        found = (
+            CurrentContract(_plain(r["tenant_id"]), _plain(r["id"]), r["version"], r["contract_json"]) for r in rows
+        )
         return {one.agent_id: one for one in found}
 
     async def agents_now(self) -> dict[UUID, tuple[UUID, str]]:

@@ -7,7 +7,7 @@ from langgraph.runtime import Runtime
 from backend.graphs.state import Turn, TurnState
 
 
-async def recall(_: TurnState, runtime: Runtime[Turn]) -> TurnState:
+async def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:  # noqa: ARG001 — a node's signature
     """Ask memory, and report what it found; a turn without memories goes on."""
     turn = runtime.context
     found = await turn.memory.recall(turn.recall)

@@ -1,0 +1,1 @@
+"""Foreign systems, one file each, behind the protocols of `backend.ports`."""
