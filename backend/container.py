@@ -125,6 +125,9 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
         clock = SystemClock()
         model = _models(settings, clock)
         stack.push_async_callback(model.close)
+        tokens = _tokens(settings, clock)
+        if tokens is not None:
+            stack.push_async_callback(tokens.close)
         catalog = ModelCatalog(settings.llm_model, clock)
         mirror = ContractMirror(database, DiskContractFiles(settings.prompts_dir))
         relay = OutboxRelay(database, {KIND: mirror.deliver}, metrics)
@@ -144,7 +147,7 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
         container = Container(
             settings=settings,
             database=database,
-            access=_access(settings, database, clock),
+            access=_access(settings, database, tokens, clock),
             idempotency=IdempotencyService(database),
             agents=AgentService(database, check, relay, clock),
             threads=ThreadManager(database),
@@ -201,11 +204,12 @@ def _models(settings: Settings, clock: Clock) -> ModelRouter:
     return ModelRouter(named)
 
 
-def _tokens(settings: Settings) -> TokenVerifier | None:
+def _tokens(settings: Settings, clock: Clock) -> JwtTokens | None:
     if settings.jwt_secret is None and settings.jwt_jwks_url is None:
         return None
     secret = settings.jwt_secret
     return JwtTokens(
+        clock=clock,
         secret=secret.get_secret_value() if secret else None,
         jwks_url=settings.jwt_jwks_url,
         issuer=settings.jwt_issuer,
@@ -214,13 +218,13 @@ def _tokens(settings: Settings) -> TokenVerifier | None:
     )
 
 
-def _access(settings: Settings, database: Database, clock: Clock) -> AccessService:
+def _access(settings: Settings, database: Database, tokens: TokenVerifier | None, clock: Clock) -> AccessService:
     key = settings.bootstrap_key
     return AccessService(
         database,
         mode=settings.auth_mode,
         bootstrap_key=key.get_secret_value() if key else None,
-        token_verifier=_tokens(settings),
+        token_verifier=tokens,
         allowed_origins=settings.cors_origins,
         clock=clock,
     )

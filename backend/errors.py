@@ -8,7 +8,8 @@ NumenError
 │   └── IdempotencyKeyReused the same key came with another request
 ├── Conflict                 the state does not allow it
 │   ├── AgentArchived, AgentInactive, AgentNotConversational, ThreadBusy, RunFinished
-│   └── RequestInProgress    the same Idempotency-Key is being worked on
+│   ├── RequestInProgress    the same Idempotency-Key is being worked on
+│   └── SecretAlreadyShown   the key was made before, and its secret was in that answer only
 ├── PreconditionFailed       If-Match names another version
 ├── Unauthenticated          no credentials, or none that we know
 ├── Forbidden                known, but not allowed
@@ -120,6 +121,10 @@ class RunFinished(Conflict):
 
 class RequestInProgress(Conflict):
     code, title = "request-in-progress", "The same request is being worked on"
+
+
+class SecretAlreadyShown(Conflict):
+    code, title = "secret-already-shown", "The secret was shown once"
 
 
 class PreconditionFailed(NumenError):

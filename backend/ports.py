@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from backend.models.agent import AgentContract
+from backend.models.tenant import RoleName
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +179,17 @@ class ContractFiles(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """What a verified token says: whose it is, in which tenant, and the role it gives."""
+    """What a verified token says: whose it is, in which tenant, the role it gives, and until when."""
 
     subject: str
     tenant_id: UUID
-    role: str
+    role: RoleName
+    expires_at: datetime
 
 
 class TokenVerifier(Protocol):
-    """Checks JSON web tokens. Errors: `Unauthenticated`."""
+    """Checks JSON web tokens."""
 
     async def verify(self, token: str) -> TokenClaims:
-        """The claims of a valid token."""
+        """The claims of a valid token. Errors: `Unauthenticated`, `Unavailable` while the keys cannot be had."""
         ...

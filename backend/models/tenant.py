@@ -10,6 +10,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from backend.models.fields import Utc
+
 RoleName = Literal["owner", "admin", "member", "viewer"]
 Scope = Literal["act_as"]
 
@@ -88,7 +90,7 @@ class ApiKeyCreate(BaseModel):
     name: Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
     role: RoleName = "member"
     scopes: list[Scope] = Field(default=[], max_length=10)
-    expires_at: datetime | None = Field(default=None, description="With a time zone; omitted means it does not expire.")
+    expires_at: Utc | None = Field(default=None, description="With a time zone; omitted means it does not expire.")
 
 
 class ApiKey(BaseModel):

@@ -33,22 +33,20 @@ class ApiKeyStore:
 
     async def insert(
         self, new: NewKey, wanted: ApiKeyCreate, user_id: UUID, actor_id: UUID, actor_key_id: UUID | None
-    ) -> ApiKey:
-        """A key that speaks for `user_id`, with its audit entry."""
+    ) -> ApiKey | None:
+        """A key that speaks for `user_id`, with its audit entry; None when there is a key of this id already."""
         row = await self._connection.fetchrow(
             _SQL["insert"], self._tenant_id, new.id, user_id, wanted.name, new.prefix, new.secret_hash, wanted.role,
             list(wanted.scopes), wanted.expires_at, actor_id, actor_key_id,
         )  # fmt: skip
-        if row is None:
-            raise LookupError(new.id)
-        return _key(row)
+        return None if row is None else _key(row)
 
     async def list_all(self) -> list[ApiKey]:
         """Newest first, revoked ones too."""
         return [_key(row) for row in await self._connection.fetch(_SQL["list_all"], self._tenant_id)]
 
     async def any_live(self) -> bool:
-        """Whether the tenant has a key that is not revoked."""
+        """Whether the tenant has a key that still opens."""
         return await self._connection.fetchval(_SQL["exists_for_tenant"], self._tenant_id)
 
     async def revoke(self, key_id: UUID, actor_id: UUID, actor_key_id: UUID | None) -> bool:

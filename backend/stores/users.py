@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -11,6 +12,19 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
 _SQL = load("users")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Status ("active" or "suspended") of a tenant and of a person in it; the person's is None when there is none."""
+
+    tenant: str
+    user: str | None
+
+    @property
+    def active(self) -> bool:
+        """Whether both are there and active."""
+        return self.tenant == self.user == "active"
 
 
 class UserStore:
@@ -37,9 +51,9 @@ class UserStore:
         row = await self._connection.fetchrow(_SQL["person"], self._tenant_id, user_id, external_id)
         if row is None:
             raise LookupError(external_id)
-        return row["id"], row["status"]
+        return UUID(int=row["id"].int), row["status"]
 
-    async def active(self, user_id: UUID) -> bool:
-        """Whether the person and their tenant exist and are active."""
-        row = await self._connection.fetchrow(_SQL["status"], self._tenant_id, user_id)
-        return row is not None and row["user_status"] == row["tenant_status"] == "active"
+    async def standing(self, user_id: UUID) -> Standing | None:
+        """How the tenant and this person of it stand; None when there is no such tenant."""
+        row = await self._connection.fetchrow(_SQL["standing"], self._tenant_id, user_id)
+        return None if row is None else Standing(row["tenant_status"], row["user_status"])

@@ -31,6 +31,7 @@ class KnownKey:
     scopes: frozenset[str]
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None
     active: bool
 
 
@@ -85,6 +86,7 @@ class WorkerStore:
             scopes=frozenset(row["scopes"]),
             expires_at=row["expires_at"],
             revoked_at=row["revoked_at"],
+            last_used_at=row["last_used_at"],
             active=row["user_status"] == row["tenant_status"] == "active",
         )
 

@@ -5,15 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 from uuid import UUID, uuid4
 
-from backend.models.defaults import (
-    DEFAULT_TENANT_ID,
-    DEFAULT_TENANT_NAME,
-    DEFAULT_TENANT_SLUG,
-    DEFAULT_USER_EMAIL,
-    DEFAULT_USER_ID,
-    DEFAULT_USER_NAME,
-)
-from backend.models.tenant import Caller, Role
+from backend.models.tenant import ADMIN_USER_ID, DEFAULT_TENANT_ID, Caller, Role
 from backend.stores.database import Database
 
 
@@ -43,6 +35,6 @@ async def make_user(database: Database, tenant_id: UUID, role: Role = Role.MEMBE
 async def make_default_tenant(database: Database) -> Caller:
     """The tenant and person that the seed script makes, as its owner."""
     async with database.tenant(DEFAULT_TENANT_ID) as tx:
-        await tx.users.insert_tenant(DEFAULT_TENANT_NAME, DEFAULT_TENANT_SLUG)
-        await tx.users.insert(DEFAULT_USER_ID, DEFAULT_USER_EMAIL, DEFAULT_USER_NAME)
-    return Caller(DEFAULT_TENANT_ID, DEFAULT_USER_ID, Role.OWNER, frozenset({"act_as"}))
+        await tx.users.insert_tenant("Numen AI", "numen-ai")
+        await tx.users.insert(ADMIN_USER_ID, "admin@numen.ai", "Admin User")
+    return Caller(DEFAULT_TENANT_ID, ADMIN_USER_ID, Role.OWNER, frozenset({"act_as"}))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.stores.database import Database
+from backend.stores.users import Standing
 from backend.tests.factories import TenantFactory, make_default_tenant
 
 if TYPE_CHECKING:
@@ -21,5 +22,5 @@ async def test_each_test_finds_an_empty_database(
     caller = await tenant()
     default = await make_default_tenant(database)
     async with database.tenant(caller.tenant_id) as tx:
-        assert await tx.users.active(caller.user_id)
-        assert not await tx.users.active(default.user_id)
+        assert await tx.users.standing(caller.user_id) == Standing("active", "active")
+        assert await tx.users.standing(default.user_id) == Standing("active", None)

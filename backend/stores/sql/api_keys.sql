@@ -4,6 +4,7 @@
 WITH made AS (
     INSERT INTO api_keys (tenant_id, id, user_id, name, prefix, secret_hash, role, scopes, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        ON CONFLICT (tenant_id, id) DO NOTHING
     RETURNING id, user_id, name, prefix, role, scopes, created_at, expires_at, revoked_at, last_used_at
 ), audit AS (
     INSERT INTO audit_log (tenant_id, actor_id, api_key_id, action, subject_type, subject_id, detail)
@@ -19,7 +20,9 @@ SELECT id, user_id, name, prefix, role, scopes, created_at, expires_at, revoked_
  ORDER BY created_at DESC, id DESC;
 
 -- name: exists_for_tenant
-SELECT EXISTS (SELECT FROM api_keys WHERE tenant_id = $1 AND revoked_at IS NULL);
+SELECT EXISTS (
+    SELECT FROM api_keys
+     WHERE tenant_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()));
 
 -- name: revoke
 WITH gone AS (

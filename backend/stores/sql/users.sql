@@ -19,8 +19,8 @@ VALUES ($1, $2, $3, $3)
     ON CONFLICT (tenant_id, external_id) DO UPDATE SET external_id = excluded.external_id
 RETURNING id, status;
 
--- name: status
-SELECT u.status AS user_status, t.status AS tenant_status
-  FROM users u
-  JOIN tenants t ON t.id = u.tenant_id
- WHERE u.tenant_id = $1 AND u.id = $2;
+-- name: standing
+SELECT t.status AS tenant_status, u.status AS user_status
+  FROM tenants t
+  LEFT JOIN users u ON u.tenant_id = t.id AND u.id = $2
+ WHERE t.id = $1;

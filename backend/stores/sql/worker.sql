@@ -1,7 +1,7 @@
 -- What the worker role does across tenants: logging in, delivering, cleaning up. Its rights are in the migrations.
 
 -- name: key_by_prefix
-SELECT k.tenant_id, k.id, k.user_id, k.secret_hash, k.role, k.scopes, k.expires_at, k.revoked_at,
+SELECT k.tenant_id, k.id, k.user_id, k.secret_hash, k.role, k.scopes, k.expires_at, k.revoked_at, k.last_used_at,
        u.status AS user_status, t.status AS tenant_status
   FROM api_keys k
   JOIN users u ON u.tenant_id = k.tenant_id AND u.id = k.user_id

@@ -1,0 +1,227 @@
+"""What handlers ask for: who is calling, the services, paging and preconditions.
+
+They take `HTTPConnection`, so that WebSockets use the same ones, and are `async def`: FastAPI runs others in threads.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, cast
+from uuid import UUID
+
+from fastapi import Depends, Header, Query
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection, Request
+
+from backend.errors import Forbidden, Invalid
+from backend.models.page import Cursor
+from backend.models.tenant import Caller, Role
+from backend.routers.http_errors import ParameterError
+from backend.routers.idempotent_route import claim_operation
+from backend.services.access_service import AccessService, Credentials
+from backend.services.agent_interaction_service import AgentInteractionService
+from backend.services.agent_service import AgentService
+from backend.services.run_service import RunService
+from backend.services.thread_manager import ThreadManager
+from backend.telemetry import bind_log_context
+
+if TYPE_CHECKING:
+    from backend.container import Container
+
+# --- services --------------------------------------------------------------------------------------------
+
+
+def container(connection: HTTPConnection) -> Container:
+    """The house, which the lifespan put into the state of every connection."""
+    return connection.scope["state"]["container"]
+
+
+async def _access(connection: HTTPConnection) -> AccessService:
+    return container(connection).access
+
+
+async def _agents(connection: HTTPConnection) -> AgentService:
+    return container(connection).agents
+
+
+async def _threads(connection: HTTPConnection) -> ThreadManager:
+    return container(connection).threads
+
+
+async def _interactions(connection: HTTPConnection) -> AgentInteractionService:
+    return container(connection).interactions
+
+
+async def _runs(connection: HTTPConnection) -> RunService:
+    return container(connection).runs
+
+
+Access = Annotated[AccessService, Depends(_access)]
+Agents = Annotated[AgentService, Depends(_agents)]
+Threads = Annotated[ThreadManager, Depends(_threads)]
+Interactions = Annotated[AgentInteractionService, Depends(_interactions)]
+Runs = Annotated[RunService, Depends(_runs)]
+
+# --- who is calling --------------------------------------------------------------------------------------
+
+
+async def caller_of(connection: HTTPConnection) -> Caller:
+    """Who is calling, asked once a request. Errors: those of `AccessService.authenticate`."""
+    state: dict[str, Any] = connection.scope["state"]
+    caller = cast("Caller | None", state.get("caller"))
+    if caller is None:
+        caller = state["caller"] = await container(connection).access.authenticate(_credentials(connection))
+        bind_log_context(tenant_id=str(caller.tenant_id))
+    return caller
+
+
+def _credentials(connection: HTTPConnection) -> Credentials:
+    # One walk over the raw headers. One that came twice is joined, and then is no valid value of its kind.
+    found = Credentials()
+    for name, value in connection.scope["headers"]:
+        attribute = _CREDENTIALS.get(name)
+        if attribute is not None:
+            # Bytes that are no UTF-8 become lone surrogates, which no valid value has.
+            text = value.decode("utf-8", "surrogateescape")
+            before = getattr(found, attribute)
+            setattr(found, attribute, text if before is None else f"{before}, {text}")
+    return found
+
+
+_CREDENTIALS = {b"authorization": "authorization", b"numen-user": "numen_user", b"host": "host", b"origin": "origin"}
+
+
+class CallerWith(SecurityBase):
+    """A dependency: the caller, who must have at least this role. The OpenAPI document shows it as bearer security."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.scheme_name = "bearer"
+        self.model = HTTPBearer(description="An API key (`numen_sk_...`) or a JSON web token.")
+
+    async def __call__(self, connection: HTTPConnection) -> Caller:
+        """The caller. Errors: `Forbidden` for a lower role, and those of `caller_of`."""
+        caller = await caller_of(connection)
+        if caller.role < self.role:
+            raise Forbidden(f"This needs the role {self.role.name.lower()}; you are {caller.role.name.lower()}.")
+        return caller
+
+
+Viewer = Annotated[Caller, Depends(CallerWith(Role.VIEWER))]
+Member = Annotated[Caller, Depends(CallerWith(Role.MEMBER))]
+Admin = Annotated[Caller, Depends(CallerWith(Role.ADMIN))]
+Owner = Annotated[Caller, Depends(CallerWith(Role.OWNER))]
+
+# --- requests that may come twice ------------------------------------------------------------------------
+
+
+async def _operation(request: Request) -> UUID | None:
+    caller = await caller_of(request)
+    return await claim_operation(request, container(request).idempotency, caller, keeps_answer=True)
+
+
+async def _operation_with_secret(request: Request) -> UUID | None:
+    caller = await caller_of(request)
+    return await claim_operation(request, container(request).idempotency, caller, keeps_answer=False)
+
+
+Operation = Annotated[UUID | None, Depends(_operation)]
+"""For every POST, after the caller: the id of what this request does, the same for each repeat of it."""
+SecretOperation = Annotated[UUID | None, Depends(_operation_with_secret)]
+"""The same for a POST whose answer must not be stored: a repeat calls the handler again, which says so."""
+
+# --- paging ----------------------------------------------------------------------------------------------
+
+_LARGEST_OFFSET = 2**31 - 1
+
+Limit = Annotated[
+    int,
+    Query(default_factory=lambda: 50, ge=1, le=100, description="At most so many.", json_schema_extra={"default": 50}),
+]
+Offset = Annotated[
+    int,
+    Query(
+        default_factory=lambda: 0,
+        ge=0,
+        le=_LARGEST_OFFSET,
+        description="Leave out the first so many; `cursor` is faster.",
+        json_schema_extra={"default": 0},
+    ),
+]
+TextQuery = str | None
+"""Text of a query; the edge has already refused what is not UTF-8 and U+0000."""
+
+
+async def _cursor(
+    cursor: Annotated[str | None, Query(max_length=200, description="Where to go on, from the Link header.")] = None,
+) -> Cursor | None:
+    if cursor is None:
+        return None
+    try:
+        return Cursor.decode(cursor)
+    except Invalid as error:
+        refused = ParameterError("", "is not a cursor of this server", location="query", name="cursor")
+        raise Invalid(error.detail, [refused]) from error
+
+
+CursorParam = Annotated[Cursor | None, Depends(_cursor)]
+
+# --- preconditions ---------------------------------------------------------------------------------------
+
+_TAG = re.compile(r'[ \t]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)')
+
+
+class _Everything(frozenset[str]):
+    """What `*` stands for."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+async def _if_match(
+    if_match: Annotated[
+        str | None,
+        Header(
+            alias="If-Match",
+            max_length=2000,
+            description="ETags, one of which it must still have.",
+            examples=['"1.2.0"'],
+        ),
+    ] = None,
+) -> frozenset[str] | None:
+    return None if if_match is None else _entity_tags("If-Match", if_match, weak=False)
+
+
+async def _if_none_match(
+    if_none_match: Annotated[
+        str | None,
+        Header(alias="If-None-Match", max_length=2000, description="ETags you have already.", examples=['"1.2.0"']),
+    ] = None,
+) -> frozenset[str] | None:
+    return None if if_none_match is None else _entity_tags("If-None-Match", if_none_match, weak=True)
+
+
+def _entity_tags(header: str, text: str, *, weak: bool) -> frozenset[str]:
+    """The tags in the header; weak ones only where a weak comparison is meant. Errors: `Invalid`."""
+    if text.strip() == "*":
+        return _Everything()
+    tags: set[str] = set()
+    at = 0
+    while at < len(text):
+        found = _TAG.match(text, at)
+        if found is None:
+            break
+        if weak or not found[1]:
+            tags.add(found[2])
+        at = found.end()
+    if at < len(text) or not text.strip():
+        detail = 'must be * or a list of ETags in quotes, such as "1.2.0"'
+        raise Invalid(f"{header} {detail}.", [ParameterError("", detail, location="header", name=header)])
+    return frozenset(tags)
+
+
+IfMatch = Annotated[frozenset[str] | None, Depends(_if_match)]
+"""The versions of which the resource must have one; None when anything goes."""
+IfNoneMatch = Annotated[frozenset[str] | None, Depends(_if_none_match)]
+"""The versions that the caller has already."""
