@@ -1,4 +1,4 @@
-"""Who may serve from a data folder: one process at a time, and everybody can see which."""
+"""The data folder: how it is made, and who may serve from it: one process at a time, and all can see which."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from types import TracebackType
 from typing import IO, Self
 
 from backend.errors import Misconfigured
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder, and those above it, so that PostgreSQL's account may walk through whatever the umask says."""
+    if not folder.exists():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o711)
 
 
 class DataFolderLock:
@@ -23,7 +31,7 @@ class DataFolderLock:
 
     def acquire(self) -> Self:
         """Take the lock, making the folder if need be. `Misconfigured` names the pid that has it already."""
-        self.path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         file = self.path.open("a+", encoding="ascii")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from backend.embedded.data_folder import make_folder
 from backend.embedded.postgres_binaries import binaries_for
 from backend.embedded.postmaster import Postmaster
 from backend.embedded.server_account import ServerAccount
@@ -134,8 +135,7 @@ class EmbeddedPostgres:
     # --- starting ---
 
     def _start(self, give_up: float) -> None:
-        self.folder.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self.folder.mkdir(mode=0o711, exist_ok=True)
+        make_folder(self.folder)
         with self._one_at_a_time():
             self._find_home()
             account = ServerAccount.for_data(self.data)
@@ -172,10 +172,10 @@ class EmbeddedPostgres:
                 )
             place = secrets.token_hex(8)
             self.home = ELSEWHERE / f"numen-{place}"
-            self.home.mkdir(mode=0o711)
+            make_folder(self.home)
             (self.home / "belongs-to").write_text(f"{self.folder.parent}\n")
             (self.folder / "location").write_text(place)
-        self.home.mkdir(mode=0o711, exist_ok=True)
+        make_folder(self.home)
 
     def _bring_up(self, account: ServerAccount, give_up: float) -> None:
         """Attach to the server that runs, or launch one, and wait until it takes connections."""

@@ -181,6 +181,17 @@ async def test_a_path_too_long_for_a_socket_and_an_interrupted_set_up(data_folde
         server.stop()
 
 
+def test_a_strict_umask_does_not_lock_the_server_out(data_folder: Path) -> None:
+    server = EmbeddedPostgres(data_folder / "made" / "here")
+    before = os.umask(0o077)
+    try:
+        server.start()
+        assert server.home == server.folder
+    finally:
+        server.stop()
+        os.umask(before)
+
+
 def test_a_server_that_cannot_start_says_why(server: EmbeddedPostgres) -> None:
     server.start()
     server.stop()
