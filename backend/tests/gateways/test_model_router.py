@@ -71,7 +71,7 @@ async def test_a_failing_provider_is_not_replaced(models: dict[str, NamedModel])
 
 async def test_an_unknown_provider_is_answered_with_the_known_ones(models: dict[str, NamedModel]) -> None:
     router = ModelRouter(models)
-    with pytest.raises(ModelUnavailable, match="mistral.*broken, local, offline, openai"):
+    with pytest.raises(ModelUnavailable, match=r"mistral.*broken, local, offline, openai"):
         await router.complete(to("mistral"))
     with pytest.raises(ModelUnavailable, match="mistral"):
         await streamed(router, to("mistral"))

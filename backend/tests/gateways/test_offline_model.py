@@ -70,10 +70,8 @@ async def test_traits_change_how_it_speaks() -> None:
     cold = await say("I feel sad today", traits=COLD)
     assert warm.startswith("Oh, that sounds really tough")
     assert "you feel sad today" in warm
-    assert (
-        cold == "I have taken note of this: you feel sad today. Please state in one sentence the outcome you want."
-        or ("tough" not in cold and "sorry" not in cold)
-    )
+    assert cold.startswith("If I understand you correctly, you feel sad today.")
+    assert not {"tough", "sorry", "glad"} & set(cold.split())
     assert len(warm) > len(cold)
 
 
@@ -119,9 +117,8 @@ async def test_it_recalls_what_was_said(told: str, question: str, answer: str) -
 
 
 async def test_the_newest_fact_counts() -> None:
-    assert (await talk("My name is Ana.", "My name is Eva now, sorry.", "What is my name?"))[
-        -1
-    ] == "Your name is Eva now."
+    answers = await talk("My name is Ana.", "My name is Eva now, sorry.", "What is my name?")
+    assert answers[-1] == "Your name is Eva."
 
 
 async def test_it_recalls_nothing_that_was_not_said() -> None:
