@@ -6,6 +6,7 @@ They take `HTTPConnection`, so that WebSockets use the same ones, and are `async
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 from uuid import UUID
 
@@ -165,7 +166,21 @@ async def _cursor(
         raise Invalid(error.detail, [refused]) from error
 
 
-CursorParam = Annotated[Cursor | None, Depends(_cursor)]
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which page of a list."""
+
+    limit: int
+    offset: int
+    cursor: Cursor | None
+
+
+async def _page(limit: Limit, offset: Offset, cursor: Annotated[Cursor | None, Depends(_cursor)]) -> PageRequest:
+    return PageRequest(limit, offset, cursor)
+
+
+Paging = Annotated[PageRequest, Depends(_page)]
+"""A page by offset, or by cursor from where the one before ended."""
 
 # --- preconditions ---------------------------------------------------------------------------------------
 
