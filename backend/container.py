@@ -13,8 +13,8 @@ from backend.embedded.data_folder import DataFolderLock
 from backend.embedded.postgres import EmbeddedPostgres
 from backend.errors import Misconfigured
 from backend.gateways.contract_files import DiskContractFiles
-from backend.gateways.model_router import ModelRouter
 from backend.gateways.jwt_tokens import JwtTokens
+from backend.gateways.model_router import ModelRouter
 from backend.gateways.no_memory import NoMemory
 from backend.gateways.offline_model import OfflineModel
 from backend.gateways.openai_model import Deadlines, OpenAIModel
@@ -80,15 +80,32 @@ def system_caller() -> Caller:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncGenerator[Database]:
-    """The database, up to date and with its walls checked. Embedded, PostgreSQL is started, or joined where it runs.
+async def open_logins(settings: Settings) -> AsyncGenerator[Logins]:
+    """Where to connect, and as whom. Embedded, PostgreSQL is started, or joined where it runs; nothing is migrated.
 
-    Errors: `Misconfigured`, `DatabaseUnavailable`, `BrokenWall`.
+    Errors: `Misconfigured`, `DatabaseUnavailable`.
+    """
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        owner = settings.database_owner_url
+        yield Logins.derived(url) if owner is None else Logins.derived(owner.get_secret_value(), url)
+        return
+    async with AsyncExitStack() as stack:
+        postgres = EmbeddedPostgres(settings.data_dir.resolve())
+        await asyncio.to_thread(postgres.start)
+        stack.push_async_callback(asyncio.to_thread, postgres.stop)
+        await create_database(postgres.dsn("postgres"), DATABASE_NAME)
+        yield Logins.derived(postgres.dsn(DATABASE_NAME))
+
+
+@asynccontextmanager
+async def connect(logins: Logins, size: int) -> AsyncGenerator[Database]:
+    """The database as it is, its walls checked; `size` is the most connections of the app.
+
+    Errors: `DatabaseUnavailable`, `BrokenWall`.
     """
     async with AsyncExitStack() as stack:
-        logins = await _logins(settings, stack)
-        await bring_up_to_date(logins)
-        app = await open_pool(logins.app, size=settings.database_pool_size, name="numen")
+        app = await open_pool(logins.app, size=size, name="numen")
         stack.push_async_callback(app.close)
         worker = await open_pool(logins.worker, size=_WORKER_CONNECTIONS, name="numen worker")
         stack.push_async_callback(worker.close)
@@ -98,17 +115,26 @@ async def open_database(settings: Settings) -> AsyncGenerator[Database]:
         yield database
 
 
-async def _logins(settings: Settings, stack: AsyncExitStack) -> Logins:
-    if settings.database_url is not None:
-        url = settings.database_url.get_secret_value()
-        if settings.database_owner_url is None:
-            return Logins.derived(url)
-        return Logins.derived(settings.database_owner_url.get_secret_value(), url)
-    postgres = EmbeddedPostgres(settings.data_dir.resolve())
-    await asyncio.to_thread(postgres.start)
-    stack.push_async_callback(asyncio.to_thread, postgres.stop)
-    await create_database(postgres.dsn("postgres"), DATABASE_NAME)
-    return Logins.derived(postgres.dsn(DATABASE_NAME))
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncGenerator[Database]:
+    """The database, brought up to date. Errors: those of `open_logins` and `connect`."""
+    async with open_logins(settings) as logins:
+        await bring_up_to_date(logins)
+        async with connect(logins, settings.database_pool_size) as database:
+            yield database
+
+
+@asynccontextmanager
+async def open_agents(settings: Settings, database: Database) -> AsyncGenerator[AgentService]:
+    """Agents for a script; a server may run beside it. On the way out their files are brought up to date."""
+    async with AsyncExitStack() as stack:
+        clock = SystemClock()
+        model = build_models(settings, clock)
+        stack.push_async_callback(model.close)
+        mirror = ContractMirror(database, DiskContractFiles(settings.prompts_dir))
+        relay = OutboxRelay(database, {KIND: mirror.deliver}, Metrics())
+        stack.push_async_callback(relay.drain, settings.shutdown_seconds)
+        yield AgentService(database, ContractCheck(ModelCatalog(settings.llm_model, clock), model.names), relay, clock)
 
 
 @asynccontextmanager
@@ -123,7 +149,7 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
             stack.enter_context(DataFolderLock(settings.data_dir.resolve()))
         database = await stack.enter_async_context(open_database(settings))
         clock = SystemClock()
-        model = _models(settings, clock)
+        model = build_models(settings, clock)
         stack.push_async_callback(model.close)
         tokens = _tokens(settings, clock)
         if tokens is not None:
@@ -177,7 +203,8 @@ async def _cancel(task: asyncio.Task[None]) -> None:
         await task
 
 
-def _models(settings: Settings, clock: Clock) -> ModelRouter:
+def build_models(settings: Settings, clock: Clock) -> ModelRouter:
+    """The providers of language models that these settings name; close it after use. Errors: `Misconfigured`."""
     deadlines = Deadlines(
         connect=settings.llm_connect_seconds,
         first_token=settings.llm_first_token_seconds,

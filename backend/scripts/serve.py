@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import typer
 import uvicorn
@@ -23,6 +25,15 @@ from backend.settings import Settings
 from backend.telemetry import Metrics, configure_logging
 
 
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        # Uvicorn sends the signal that stopped it once more, which would end us before the database is stopped.
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
+
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM, then stop everything that was started.
 
@@ -37,9 +48,9 @@ async def _serve(settings: Settings) -> None:
     try:
         async with open_container(settings, Metrics()) as container:
             await seed(container.database)
-            await create_default_agents(container)
+            await create_default_agents(container.agents)
             await _announce(container, listening.getsockname()[1])
-            await uvicorn.Server(_config(settings, container)).serve(sockets=[listening])
+            await _Server(_config(settings, container)).serve(sockets=[listening])
     finally:
         listening.close()
 
