@@ -67,8 +67,8 @@ class JwtTokens:
 
     async def verify(self, token: str) -> TokenClaims:
         """The claims of a valid token. Errors: `Unauthenticated`, `Unavailable` while the keys cannot be had."""
-        if len(token) > LONGEST_TOKEN:
-            raise Unauthenticated(f"The token is longer than {LONGEST_TOKEN} bytes.")
+        if len(token) > LONGEST_TOKEN or not token.isascii():
+            raise Unauthenticated(f"The token is not ASCII, or longer than {LONGEST_TOKEN} bytes.")
         try:
             claims = await self._signed_claims(token)
         except jwt.ExpiredSignatureError as error:

@@ -255,7 +255,7 @@ def _digest(token: str) -> bytes:
 
 def _bearer(header: str) -> str:
     scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if scheme.lower() != "bearer" or not token or not token.isprintable():  # lone surrogates are not
         raise Unauthenticated("The Authorization header must be `Bearer` and an API key or token.")
     if len(token) > LONGEST_TOKEN:
         raise Unauthenticated(f"The token is longer than {LONGEST_TOKEN} bytes.")
