@@ -40,6 +40,8 @@ class UserStore:
 
     async def delete_tenant(self) -> bool:
         """The tenant with everything it has."""
+        # Agents first: they and their versions name people, who otherwise could not go.
+        await self._connection.execute(_SQL["delete_agents"], self._tenant_id)
         return await self._connection.fetchval(_SQL["delete_tenant"], self._tenant_id) is not None
 
     async def insert(self, user_id: UUID, email: str | None, name: str) -> bool:

@@ -3,6 +3,13 @@
 -- name: insert_tenant
 INSERT INTO tenants (id, name, slug) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING RETURNING id;
 
+-- name: delete_agents
+-- With the orders to take their files away.
+WITH gone AS (
+    DELETE FROM agents WHERE tenant_id = $1 RETURNING id
+)
+INSERT INTO outbox (tenant_id, kind, subject_id) SELECT $1, 'agent.mirror', id FROM gone;
+
 -- name: delete_tenant
 DELETE FROM tenants WHERE id = $1 RETURNING id;
 

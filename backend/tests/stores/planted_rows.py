@@ -1,0 +1,182 @@
+"""One tenant with a row in every table, and every query of the app with arguments that find these rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from backend.models.agent import AgentContract
+from backend.models.tenant import Caller
+from backend.stores.agents import Author
+from backend.stores.database import Database
+from backend.stores.queries import load
+from backend.stores.runs import TurnIds
+from backend.tests.factories import make_tenant
+from backend.tests.models.contracts import contract
+
+APP_FILES = ("agents", "api_keys", "audit", "idempotency", "runs", "threads", "users")
+SENTINEL = "only for the tenant who wrote it"
+LEASE = timedelta(seconds=30)
+_KEY = "repeated-request"
+
+
+def app_queries() -> dict[str, str]:
+    """Every query that runs as the app's role, as `file.name`."""
+    return {f"{file}.{name}": sql for file in APP_FILES for name, sql in load(file).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """Whose rows they are, and the ids to find them by."""
+
+    caller: Caller
+    contract: AgentContract
+    running: TurnIds
+    failed: TurnIds
+    idle_thread: UUID
+    api_key: UUID
+
+    def names(self) -> set[str]:
+        """What tells that somebody saw one of these rows."""
+        ids = (self.running, self.failed)
+        found = {self.caller.tenant_id, self.caller.user_id, self.contract.id, self.idle_thread, self.api_key}
+        found |= {one for turn in ids for one in (turn.thread_id, turn.run_id, turn.assistant_message_id)}
+        return {SENTINEL, *map(str, found)}
+
+
+async def plant(database: Database) -> Planted:
+    """A tenant with a row in every table."""
+    caller = await make_tenant(database)
+    metadata = {"tenant_id": caller.tenant_id, "owner_id": caller.user_id, "tags": ["planted"]}
+    agent = contract(id=uuid4(), name=SENTINEL, metadata=metadata)
+    turns = [TurnIds(agent.id, uuid4(), caller.user_id, uuid4(), uuid4(), uuid4()) for _ in range(2)]
+    running, failed = turns
+    planted = Planted(caller, agent, running, failed, uuid4(), uuid4())
+    async with database.tenant(caller.tenant_id) as tx:
+        await tx.agents.insert(agent, SENTINEL, Author(caller.user_id))
+        await tx.threads.insert(planted.idle_thread, agent.id, caller.user_id, SENTINEL)
+        for turn in turns:
+            await tx.threads.insert(turn.thread_id, agent.id, caller.user_id, SENTINEL)
+            assert await tx.runs.begin(turn, SENTINEL, b"{}", LEASE, ["conversational"])
+    async with database.tenant(caller.tenant_id) as tx:
+        connection = tx.runs._connection  # pyright: ignore[reportPrivateUsage] — rows that no store writes this way
+        await connection.execute("UPDATE runs SET status = 'failed', leased_until = NULL WHERE id = $1", failed.run_id)
+        await connection.execute(
+            "UPDATE threads SET active_run_id = NULL, active_until = NULL WHERE id = $1", failed.thread_id
+        )
+        await connection.execute("UPDATE threads SET message_count = 2 WHERE message_count = 1")
+        await connection.execute("UPDATE agent_versions SET operation_id = $1", running.run_id)
+        await connection.execute(
+            "UPDATE runs SET leased_until = clock_timestamp() - interval '1 s' WHERE id = $1", running.run_id
+        )
+        for turn in turns:
+            await connection.execute(
+                "INSERT INTO thread_messages (tenant_id, id, thread_id, position, role, content)"
+                " VALUES ($1, $2, $3, 2, 'assistant', $4)",
+                caller.tenant_id, turn.assistant_message_id, turn.thread_id, SENTINEL,
+            )  # fmt: skip
+        await connection.execute(
+            "INSERT INTO api_keys (tenant_id, id, user_id, name, prefix, secret_hash, role)"
+            " VALUES ($1, $2, $3, $4, 'planted', '', 'member')",
+            caller.tenant_id, planted.api_key, caller.user_id, SENTINEL,
+        )  # fmt: skip
+        await connection.execute(
+            "INSERT INTO idempotency_keys (tenant_id, user_id, key, request_hash, leased_until)"
+            " VALUES ($1, $2, $3, $4, now() - interval '1 s')",
+            caller.tenant_id, caller.user_id, _KEY, SENTINEL.encode(),
+        )  # fmt: skip
+    return planted
+
+
+def arguments(it: Planted) -> dict[str, tuple[Any, ...]]:
+    """For each of the app's queries what comes after $1, the tenant."""
+    return {**_agents(it), **_people(it), **_requests(it), **_runs(it), **_threads(it)}
+
+
+def _agents(it: Planted) -> dict[str, tuple[Any, ...]]:
+    agent, user, now = it.contract, it.caller.user_id, datetime.now(UTC)
+    json, page = contract().stored_json(), (None, None, None, None, 10, 0)
+    return {
+        "agents.get": (agent.id,),
+        "agents.lock": (agent.id,),
+        "agents.list_page": page,
+        "agents.search_page": (*page, "planted", SENTINEL),
+        "agents.count": (None, None, None, None),
+        "agents.named": (SENTINEL,),
+        "agents.insert": (
+            uuid4(), user, "New", "conversational", "1.0.0", "active", [], json, now, "Created", None, now, 1,
+        ),
+        "agents.insert_version": (agent.id, 7, "7.0.0", json, "Imported", user, now),
+        "agents.update": (
+            agent.id, "New", "voice", "active", "1.1.0", [], json, "Changed", user, None, None, "agent.updated", now,
+        ),
+        "agents.versions": (agent.id, 10, 0),
+        "agents.version_count": (agent.id,),
+        "agents.version": (agent.id, "1.0.0"),
+        "agents.history": (agent.id,),
+        "agents.operation_done": (agent.id, it.running.run_id),
+    }  # fmt: skip
+
+
+def _people(it: Planted) -> dict[str, tuple[Any, ...]]:
+    user = it.caller.user_id
+    return {
+        "users.insert_tenant": ("Another name", "another-slug"),
+        "users.delete_agents": (),
+        "users.delete_tenant": (),
+        "users.insert": (uuid4(), None, "New"),
+        "users.person": (uuid4(), "from the product"),
+        "users.standing": (user,),
+        "api_keys.insert": (uuid4(), user, "New", "new", b"", "member", [], None, user, None),
+        "api_keys.list_all": (),
+        "api_keys.exists_for_tenant": (),
+        "api_keys.revoke": (it.api_key, user, None),
+        "audit.record": (user, None, "thread.deleted", "thread", uuid4(), "{}"),
+        "audit.of_subject": (it.contract.id,),
+    }
+
+
+def _requests(it: Planted) -> dict[str, tuple[Any, ...]]:
+    ours = (it.caller.user_id, _KEY)
+    return {
+        "idempotency.claim": (*ours, SENTINEL.encode(), LEASE),
+        "idempotency.known": ours,
+        "idempotency.renew": (*ours, 1, LEASE),
+        "idempotency.finish": (*ours, 1, 200, "{}", b""),
+        "idempotency.release": (*ours, 1),
+    }
+
+
+def _runs(it: Planted) -> dict[str, tuple[Any, ...]]:
+    agent, user, run, types = it.contract.id, it.caller.user_id, it.running, ["conversational"]
+    return {
+        "runs.begin": (agent, it.idle_thread, user, uuid4(), uuid4(), uuid4(), "Hello", "{}", LEASE, types),
+        "runs.reopen": (agent, it.failed.thread_id, it.failed.run_id, LEASE, types),
+        "runs.refusal": (agent, it.idle_thread),
+        "runs.finish": (
+            run.thread_id, run.run_id, run.assistant_message_id, "Hi", "complete", "{}", "completed", None, 0, "[]",
+            None, False,
+        ),
+        "runs.keep": (run.thread_id, run.run_id, "H", "[]", LEASE),
+        "runs.get": (run.run_id, None),
+        "runs.request_cancel": (run.run_id, None),
+        "runs.claim_orphan": (run.run_id, LEASE, False),
+    }  # fmt: skip
+
+
+def _threads(it: Planted) -> dict[str, tuple[Any, ...]]:
+    agent, thread, said = it.contract.id, it.running.thread_id, it.running.assistant_message_id
+    return {
+        "threads.insert": (uuid4(), agent, it.caller.user_id, ""),
+        "threads.get": (thread, None),
+        "threads.list_page": (agent, None, None, None, None, 10, 0),
+        "threads.count": (agent, None, None),
+        "threads.update": (thread, None, "New", None),
+        "threads.delete": (it.idle_thread, None),
+        "threads.messages": (thread, None, 10),
+        "threads.message": (thread, said),
+        "threads.add_message": (thread, uuid4(), "user", "Hello", "{}"),
+        "threads.feedback": (thread, said, 1.0, None),
+    }

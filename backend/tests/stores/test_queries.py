@@ -1,0 +1,182 @@
+"""Every query against the migrated database: it holds, and without its `tenant_id` it still shows nothing foreign."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from backend.models.tenant import Caller
+from backend.stores.database import Database
+from backend.stores.queries import load
+from backend.stores.roles import Logins, user_of
+from backend.tests.factories import make_tenant
+from backend.tests.stores.planted_rows import APP_FILES, Planted, app_queries, arguments, plant
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+_TENANT_NAMED = re.compile(r"(?:\b\w+\.)?\btenant_id = \$1\b|(?<=WHERE )(?:t\.)?id = \$1\b")
+_ALWAYS = "($1::uuid IS NOT NULL)"
+_INSERTS_ONLY = {
+    "agents.insert", "agents.insert_version", "threads.insert", "api_keys.insert", "audit.record", "users.insert",
+    "users.insert_tenant", "users.person", "idempotency.claim",
+}  # fmt: skip
+_DIGEST = """
+SELECT md5(string_agg(row::text, ' ' ORDER BY row::text)) FROM (
+    SELECT t::text FROM tenants t WHERE id = $1
+    UNION ALL SELECT t::text FROM users t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM agents t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM agent_versions t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM threads t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM thread_messages t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM runs t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM api_keys t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM idempotency_keys t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM outbox t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM audit_log t WHERE tenant_id = $1
+) AS everything (row)"""
+
+
+def stripped(name: str) -> str:
+    """The query as somebody wrote it who forgot the tenant; $1 keeps its type."""
+    sql, times = _TENANT_NAMED.subn(_ALWAYS, app_queries()[name])
+    assert times or name in _INSERTS_ONLY, f"nothing to forget in {name}"
+    return sql
+
+
+class Tried:
+    """What a query gave as the app's role inside a tenant's transaction, and whether it changed the planted rows."""
+
+    def __init__(self, rows: Sequence[Sequence[Any]], changed: bool) -> None:
+        self.rows = rows
+        self.changed = changed
+
+    def found(self, planted: Planted) -> bool:
+        """Whether the query returned, counted or changed one of the planted rows."""
+        text = " ".join(str(value) for row in self.rows for value in row)
+        counted = any(isinstance(value, int) and value for row in self.rows for value in row)
+        counted = counted or ("active", "active") in self.rows  # the standing of a tenant and its person
+        return self.changed or counted or any(name in text for name in planted.names())
+
+
+@asynccontextmanager
+async def as_app(owner: Connection, database_url: str, tenant_id: UUID) -> AsyncGenerator[None]:
+    """A transaction as the app's role with this tenant, rolled back in the end."""
+    role = user_of(Logins.derived(database_url).app)
+    transaction = owner.transaction()
+    await transaction.start()
+    try:
+        await owner.execute(f"SET LOCAL ROLE {role}; SET LOCAL app.tenant_id = '{tenant_id}'")
+        yield
+    finally:
+        await transaction.rollback()
+
+
+async def attempt(
+    owner: Connection, database_url: str, inside: UUID, sql: str, values: Sequence[Any], whose: Planted
+) -> Tried:
+    """Run the query inside a tenant's transaction, look as the owner at what became of the planted rows, undo it."""
+    before = await owner.fetchval(_DIGEST, whose.caller.tenant_id)
+    async with as_app(owner, database_url, inside):
+        if "DELETE FROM tenants" in sql:
+            await owner.execute(app_queries()["users.delete_agents"], values[0])
+        rows = await owner.fetch(sql, *values)
+        await owner.execute("RESET ROLE")
+        after = await owner.fetchval(_DIGEST, whose.caller.tenant_id)
+    return Tried([tuple(row.values()) for row in rows], before != after)
+
+
+@pytest.fixture
+async def planted(database: Database) -> Planted:
+    return await plant(database)
+
+
+@pytest.fixture
+async def stranger(database: Database) -> Caller:
+    return await make_tenant(database)
+
+
+@pytest.mark.parametrize("file", [*APP_FILES, "worker"])
+async def test_every_query_is_valid_for_the_role_that_runs_it(file: str, database_url: str) -> None:
+    logins = Logins.derived(database_url)
+    connection = await asyncpg.connect(logins.worker if file == "worker" else logins.app)
+    try:
+        for sql in load(file).values():
+            await connection.prepare(sql)
+    finally:
+        await connection.close()
+
+
+async def test_every_query_of_the_app_is_tried(planted: Planted) -> None:
+    assert set(arguments(planted)) == set(app_queries())
+
+
+async def test_without_its_tenant_no_query_finds_anything_foreign(
+    planted: Planted, stranger: Caller, owner: Connection, database_url: str
+) -> None:
+    leaks: list[str] = []
+    for name, values in arguments(planted).items():
+        given = (stranger.tenant_id, *values)
+        try:
+            tried = await attempt(owner, database_url, stranger.tenant_id, stripped(name), given, planted)
+        except (asyncpg.InsufficientPrivilegeError, asyncpg.IntegrityConstraintViolationError):
+            continue
+        if tried.found(planted):
+            leaks.append(f"{name}: {tried.rows}")
+    assert not leaks
+
+
+async def test_naming_another_tenant_finds_and_writes_nothing(
+    planted: Planted, stranger: Caller, owner: Connection, database_url: str
+) -> None:
+    leaks: list[str] = []
+    for name, values in arguments(planted).items():
+        given = (planted.caller.tenant_id, *values)
+        for sql in (app_queries()[name], stripped(name)):
+            try:
+                tried = await attempt(owner, database_url, stranger.tenant_id, sql, given, planted)
+            except asyncpg.InsufficientPrivilegeError:
+                continue
+            if tried.found(planted):
+                leaks.append(f"{name}: {tried.rows}")
+    assert not leaks
+
+
+@pytest.mark.parametrize("how", ["as written", "stripped"])
+async def test_inside_the_tenant_the_same_queries_find_the_rows(
+    how: str, planted: Planted, owner: Connection, database_url: str
+) -> None:
+    """The control of the two tests above."""
+    blind: list[str] = []
+    for name, values in arguments(planted).items():
+        sql = app_queries()[name] if how == "as written" else stripped(name)
+        given = (planted.caller.tenant_id, *values)
+        tried = await attempt(owner, database_url, planted.caller.tenant_id, sql, given, planted)
+        if not tried.found(planted):
+            blind.append(name)
+    assert blind == ["users.insert_tenant"]  # it is there already, and stays as it is
+
+
+async def test_a_transaction_without_a_tenant_finds_nothing(
+    planted: Planted, owner: Connection, database_url: str
+) -> None:
+    found: list[str] = []
+    for name, values in arguments(planted).items():
+        transaction = owner.transaction()
+        await transaction.start()
+        try:
+            await owner.execute(f"SET LOCAL ROLE {user_of(Logins.derived(database_url).app)}")
+            rows = await owner.fetch(app_queries()[name], planted.caller.tenant_id, *values)
+            if Tried([tuple(row.values()) for row in rows], changed=False).found(planted):
+                found.append(name)
+        except asyncpg.InsufficientPrivilegeError:
+            pass
+        finally:
+            await transaction.rollback()
+    assert not found
