@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -37,7 +38,12 @@ class ContractMirror:
         """Mirror the agents of these orders; the orders that failed, each with the reason."""
         agents = list({(one.tenant_id, one.subject_id) for one in deliveries})
         before = await self._contracts(agents)
-        failures = await asyncio.to_thread(self._write, [agent_id for _, agent_id in agents], before)
+        failures: dict[UUID, str] = {}
+        for _, agent_id in agents:
+            try:
+                await self._write(agent_id, before.get(agent_id))
+            except OSError as error:
+                failures[agent_id] = f"{type(error).__name__}: {error.strerror or error}"
         after = await self._contracts(agents)
         for _, agent_id in agents:
             # Another process may have written a newer version before our older one: then ours goes again.
@@ -52,32 +58,24 @@ class ContractMirror:
             known = await worker.agents_now()
         mended = 0
         for chunk in _chunks([(tenant_id, agent_id) for agent_id, (tenant_id, _) in known.items()]):
-            contracts = await self._contracts(chunk)
-            mended += await asyncio.to_thread(self._mend, contracts)
+            for agent_id, current in (await self._contracts(chunk)).items():
+                mended += await self._write(agent_id, current)
         return mended + await asyncio.to_thread(self._remove_unknown, frozenset(known))
 
     async def _contracts(self, agents: Sequence[tuple[UUID, UUID]]) -> dict[UUID, CurrentContract]:
         async with self._database.worker() as worker:
             return await worker.contracts(agents)
 
-    def _write(self, agent_ids: Sequence[UUID], contracts: Mapping[UUID, CurrentContract]) -> dict[UUID, str]:
-        failures: dict[UUID, str] = {}
-        for agent_id in agent_ids:
-            try:
-                current = contracts.get(agent_id)
-                if current is None:
-                    self._files.remove(agent_id)
-                else:
-                    self._files.write(agent_id, files_of(AgentContract.model_validate_json(current.contract_json)))
-            except OSError as error:
-                failures[agent_id] = f"{type(error).__name__}: {error.strerror or error}"
-        return failures
-
-    def _mend(self, contracts: Mapping[UUID, CurrentContract]) -> int:
-        return sum(
-            self._files.write(agent_id, files_of(AgentContract.model_validate_json(one.contract_json)))
-            for agent_id, one in contracts.items()
-        )
+    async def _write(self, agent_id: UUID, current: CurrentContract | None) -> bool:
+        """Mirror one agent; True when its files changed. Requests get the loop and the disk in between."""
+        started = time.perf_counter()
+        if current is None:
+            await asyncio.to_thread(self._files.remove, agent_id)
+            return True
+        files = files_of(AgentContract.model_validate_json(current.contract_json))
+        changed = await asyncio.to_thread(self._files.write, agent_id, files)
+        await asyncio.sleep(time.perf_counter() - started)
+        return changed
 
     def _remove_unknown(self, known: frozenset[UUID]) -> int:
         unknown = [one for one in self._files.agents() if one not in known]

@@ -9,11 +9,12 @@ from contextvars import ContextVar, Token
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
 
-from backend.errors import DatabaseUnavailable
+from backend.errors import DatabaseUnavailable, Misconfigured
 from backend.stores.agents import AgentStore
 from backend.stores.api_keys import ApiKeyStore
 from backend.stores.audit import AuditStore
@@ -58,6 +59,55 @@ def translated() -> Generator[None]:
         raise DatabaseUnavailable(
             "The database is not reachable right now; try again in a moment.", retry_after=RETRY_AFTER_SECONDS
         ) from error
+
+
+@contextlib.contextmanager
+def connecting(url: str) -> Generator[None]:
+    """The seam around the first connection to `url`: what is wrong, in words for whoever set it, without the password.
+
+    Errors: `Misconfigured` for an address or login that cannot work, `DatabaseUnavailable` when nobody answers.
+    """
+    try:
+        with translated():
+            yield
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        raise Misconfigured(f"PostgreSQL at {_place(url)} refuses the login: {error}. Check DATABASE_URL.") from error
+    except ValueError as error:
+        raise Misconfigured(f"DATABASE_URL cannot be read: {error}.") from error
+    except DatabaseUnavailable as error:
+        raise DatabaseUnavailable(
+            f"PostgreSQL at {_place(url)} does not answer ({error.__cause__}).", **error.context
+        ) from error
+
+
+def _place(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2] or "its socket"
+
+
+class HouseConnection(asyncpg.Connection):
+    """A connection that can be cleaned together with COMMIT, so that giving it back costs no further round trip.
+
+    The query is asyncpg's own reset; whatever does not end this way is reset by the pool as always.
+    """
+
+    __slots__ = ("_clean",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._clean = False
+
+    async def commit_and_clean(self) -> None:
+        """COMMIT, and with it the reset that the pool would send."""
+        await self.execute(f"COMMIT; {self.get_reset_query()}")
+        self._clean = True
+
+    async def reset(self, *, timeout: float | None = None) -> None:
+        """See asyncpg; nothing is sent when the connection is clean already."""
+        if self._clean and not self.is_in_transaction():
+            self._clean = False
+            return
+        self._clean = False
+        await super().reset(timeout=timeout)
 
 
 class TenantTransaction:
@@ -140,7 +190,7 @@ class _Tenant:
                     raise error
                 return
             try:
-                await connection.execute("COMMIT")
+                await cast("HouseConnection", connection).commit_and_clean()
             except BaseException:
                 await self._roll_back()
                 raise
@@ -199,8 +249,8 @@ class Database:
 async def open_pool(url: str, *, size: int, name: str) -> Pool:
     """A pool of `size` connections under an application name. Errors: `DatabaseUnavailable`."""
     settings: dict[str, Any] = {"application_name": name, "timezone": "UTC"}
-    with translated():
+    with connecting(url):
         return await asyncpg.create_pool(
             url, min_size=min(size, 2), max_size=size, server_settings=settings, command_timeout=30, timeout=10,
-            max_inactive_connection_lifetime=300,
+            max_inactive_connection_lifetime=300, connection_class=HouseConnection,
         )  # fmt: skip
