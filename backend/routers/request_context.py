@@ -1,0 +1,97 @@
+"""The outermost layer of every request: its id, its log line, its metrics, its security headers, and the last seam.
+
+One layer for all of these, because each layer costs every request. The error seam is here, since what escapes from
+the routes must be answered with the request's id and logged once.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.errors import NumenError
+from backend.routers.problems import problem_response
+from backend.telemetry import Metrics, get_logger, start_log_context
+
+_log = get_logger(__name__)
+_ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+_LONGEST_ID = 128
+CLIENT_LEFT = 499
+"""The status that logs and metrics give to a request whose client went away before the answer began."""
+
+_SECURITY_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+class RequestContext:
+    """ASGI middleware, the first of all. Takes the caller's X-Request-ID where it is a sane one, else makes one.
+
+    The id is in `scope["state"]["request_id"]`, in every log line of the request, in the answer's header and problem.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        start_log_context(request_id=request_id)
+        scope.setdefault("state", {})["request_id"] = request_id
+        if scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+            return
+        started, status = perf_counter(), 0
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _with_our_headers(message["headers"], request_id)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_named)
+        except Exception as error:  # noqa: BLE001 — the seam of requests: whatever escapes is answered and logged here, once
+            _log.error("request failed", method=scope["method"], route=route_template(scope), exc_info=error)
+            if not status:  # else the answer has begun: returning without its end makes the server close the connection
+                problem = NumenError("The error has been logged; quote the request id when you report it.")
+                await problem_response(problem, scope)(scope, receive, send_named)
+        self._told(scope, status or CLIENT_LEFT, perf_counter() - started)
+
+    def _told(self, scope: Scope, status: int, seconds: float) -> None:
+        method, route = scope["method"], route_template(scope)
+        self.metrics.answered(method, route, status, seconds)
+        _log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 2))
+
+
+def route_template(scope: Scope) -> str:
+    """The path of the route that answered, as it was written (`/api/v1/agents/{agent_id}`), else "unmatched"."""
+    # FastAPI puts the route with all its prefixes here; scope["route"] knows only its own router's.
+    effective = scope.get("fastapi", _NOTHING).get("effective_route_context")
+    path = getattr(scope.get("route") if effective is None else effective, "path_format", None)
+    return path or "unmatched"
+
+
+_NOTHING: dict[str, Any] = {}
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            if 0 < len(value) <= _LONGEST_ID and _ID_CHARACTERS.issuperset(value):
+                return value.decode()
+            break
+    return uuid4().hex
+
+
+def _with_our_headers(headers: Any, request_id: str) -> list[tuple[bytes, bytes]]:
+    named = [*headers, *_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
+    if not any(name == b"cache-control" for name, _ in headers):
+        named.append(_NO_STORE)
+    return named

@@ -1,0 +1,148 @@
+"""What a message must be before any route sees it: an address that can be read, and a body within the limit.
+
+The framework's own `max_body_size` was not taken: it counts only what a route reads (an unknown address, or a GET with
+a body, is left to flow on), answers in plain text, and hangs up on a client that is still sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.errors import NumenError
+from backend.routers.http_errors import BodyTooLarge, MalformedUrl, UnsupportedMedia
+from backend.routers.problems import problem_response
+
+_BROKEN_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_ENCODED_SLASH = re.compile(rb"%(?:2[Ff]|5[Cc])")
+_PATH_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+LINGER_BYTES = 262_144
+"""How much of a refused body is read on, so that a client of a slightly too large one gets to read the answer."""
+
+
+class RequestGuard:
+    """ASGI middleware. Reads a body whole, at most `body_limit_bytes`, before the app runs; requests without one pass.
+
+    So nothing of a body is left on the connection whatever route answers, and a route never waits for a slow sender.
+    A refused sender gets the whole answer at once, and the connection closes after it stops, or after `linger_seconds`.
+    """
+
+    def __init__(self, app: ASGIApp, body_limit_bytes: int, linger_seconds: float = 1.0) -> None:
+        self.app = app
+        self.body_limit_bytes = body_limit_bytes
+        self.linger_seconds = linger_seconds
+        self._too_large = BodyTooLarge(f"The body may have at most {body_limit_bytes} bytes.")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        length: bytes | None = None
+        encoding: bytes | None = None
+        chunked = False
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                length = value
+            elif name == b"transfer-encoding":
+                chunked = True
+            elif name == b"content-encoding":
+                encoding = value
+        unread = unreadable_address(scope)
+        if not chunked and (length is None or length == b"0"):
+            app = self.app if unread is None else problem_response(unread, scope)
+            await app(scope, receive, send)
+            return
+        refusal = unread or self._refuse_header(length, encoding)
+        if refusal is None:
+            await self._with_body(scope, receive, send)
+        else:
+            await self._refuse(refusal, scope, receive, send)
+
+    def _refuse_header(self, length: bytes | None, encoding: bytes | None) -> NumenError | None:
+        if encoding is not None and encoding.lower() != b"identity":
+            return UnsupportedMedia("Content-Encoding is not supported; send the body as it is.")
+        # Twenty digits are more than enough to be too large, and no feast for int().
+        if length is not None and (not length.isdigit() or int(length[:20]) > self.body_limit_bytes):
+            return self._too_large
+        return None
+
+    async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        first = await receive()
+        body, more = first.get("body", b""), first.get("more_body", False)
+        if more:
+            parts = bytearray(body)
+            while more and len(parts) <= self.body_limit_bytes:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return  # the client is gone, and so is the one to answer
+                parts += message.get("body", b"")
+                more = message.get("more_body", False)
+            body = bytes(parts)
+        elif first["type"] != "http.request":
+            return
+        if len(body) > self.body_limit_bytes:
+            await self._refuse(self._too_large, scope, receive, send)
+            return
+        whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
+
+        async def replay() -> Message:
+            nonlocal whole
+            if whole is None:
+                return await receive()
+            message, whole = whole, None
+            return message
+
+        await self.app(scope, replay, send)
+
+    async def _refuse(self, error: NumenError, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer at once, but end the answer (which closes the connection) only when the sender had time to read it."""
+        headers = {"connection": "close"} | _ACCEPTED_ENCODING.get(type(error), {})
+        answer = problem_response(error, scope, headers)
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
+        await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+        await self._linger(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _linger(self, receive: Receive) -> None:
+        try:
+            async with asyncio.timeout(self.linger_seconds):
+                read = 0
+                while read < LINGER_BYTES:
+                    message = await receive()
+                    if message["type"] != "http.request" or not message.get("more_body"):
+                        return
+                    read += len(message.get("body", b""))
+                await asyncio.Event().wait()  # read no more of it: the sender stalls and looks for an answer
+        except TimeoutError:
+            return
+
+
+_ACCEPTED_ENCODING: Mapping[type[NumenError], dict[str, str]] = {UnsupportedMedia: {"accept-encoding": "identity"}}
+
+
+def unreadable_address(scope: Scope) -> MalformedUrl | None:
+    """What is wrong with the path or query: a broken encoding, no UTF-8, U+0000, control characters, a hidden slash.
+
+    Servers decode such bytes to U+FFFD or leave them as they are, and the database refuses U+0000 only at the end.
+    """
+    raw: bytes = scope.get("raw_path") or b""
+    query: bytes = scope["query_string"]
+    if b"%" not in raw and b"%" not in query and raw.isascii() and query.isascii():
+        return None
+    if _BROKEN_PERCENT.search(raw) or _BROKEN_PERCENT.search(query):
+        return MalformedUrl("A % in the address must be followed by two hexadecimal digits; write a real % as %25.")
+    try:
+        path = unquote_to_bytes(raw).decode()
+        text = unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        return MalformedUrl("The address is not UTF-8 once its percent-encoding is resolved.")
+    if _PATH_CONTROL.search(path) or _ENCODED_SLASH.search(raw):
+        return MalformedUrl("The path must not contain control characters or an encoded / or \\.")
+    if "\0" in text:
+        return MalformedUrl("The query must not contain the character U+0000.")
+    return None
