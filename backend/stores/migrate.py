@@ -52,10 +52,32 @@ async def migrate(connection: Connection, migrations: Sequence[Migration] | None
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
         await connection.execute(_LEDGER)
-        rows = await connection.fetch("SELECT version, checksum FROM schema_migrations")
-        done: dict[str, str] = {row["version"]: row["checksum"] for row in rows}
+        done = await _applied(connection)
         _refuse_unknown(done, migrations)
         return [one.version for one in migrations if await _apply(connection, one, done.get(one.version))]
+
+
+async def pending(connection: Connection) -> list[str]:
+    """The shipped migrations that this database lacks. Errors: `Misconfigured`, as `migrate`."""
+    if await connection.fetchval("SELECT to_regclass('schema_migrations') IS NULL"):
+        return [one.version for one in shipped()]
+    done = await _applied(connection)
+    _refuse_unknown(done, shipped())
+    for one in shipped():
+        _refuse_edited(one, done.get(one.version))
+    return [one.version for one in shipped() if one.version not in done]
+
+
+async def _applied(connection: Connection) -> dict[str, str]:
+    rows = await connection.fetch("SELECT version, checksum FROM schema_migrations")
+    return {row["version"]: row["checksum"] for row in rows}
+
+
+def _refuse_edited(migration: Migration, known: str | None) -> None:
+    if known is not None and known != migration.checksum:
+        raise Misconfigured(
+            f"The migration {migration.version} was changed after it ran. Restore the file and write a new one."
+        )
 
 
 def _refuse_unknown(done: dict[str, str], migrations: Sequence[Migration]) -> None:
@@ -67,11 +89,8 @@ def _refuse_unknown(done: dict[str, str], migrations: Sequence[Migration]) -> No
 
 
 async def _apply(connection: Connection, migration: Migration, known: str | None) -> bool:
+    _refuse_edited(migration, known)
     if known is not None:
-        if known != migration.checksum:
-            raise Misconfigured(
-                f"The migration {migration.version} was changed after it ran. Restore the file and write a new one."
-            )
         return False
     await connection.execute(migration.sql)
     insert = "INSERT INTO schema_migrations (version, checksum) VALUES ($1, $2)"

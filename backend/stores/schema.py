@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import asyncpg
 
-from backend.stores.database import translated
-from backend.stores.migrate import migrate
+from backend.stores.database import connecting
+from backend.stores.migrate import migrate, pending
 from backend.stores.roles import Logins, prepare_roles
 
 if TYPE_CHECKING:
@@ -40,6 +41,23 @@ async def bring_up_to_date(logins: Logins) -> list[str]:
         await connection.close()
 
 
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """`server` is PostgreSQL's version; `pending` are the migrations of this release that were not applied."""
+
+    server: str
+    pending: list[str]
+
+
+async def look_at_schema(logins: Logins) -> SchemaState:
+    """How the database stands to this release; nothing is changed. Errors: `DatabaseUnavailable`, `Misconfigured`."""
+    connection = await _connect(logins.owner)
+    try:
+        return SchemaState(await connection.fetchval("SHOW server_version"), await pending(connection))
+    finally:
+        await connection.close()
+
+
 async def _connect(url: str) -> Connection:
-    with translated():
+    with connecting(url):
         return await asyncpg.connect(url, timeout=10)

@@ -1,0 +1,56 @@
+"""The `numen` command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from backend import __version__
+from backend.cli import agents, keys
+from backend.cli.chat import chat
+from backend.cli.failures import in_one_line
+from backend.cli.operations import doctor, migrate, seed, serve
+from backend.errors import NumenError
+
+app = typer.Typer(
+    name="numen",
+    help="Numen: AI agents that are defined by a JSON contract.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(serve)
+app.command()(migrate)
+app.command()(seed)
+app.command()(chat)
+app.add_typer(agents.app, name="agents")
+app.add_typer(keys.app, name="keys")
+app.command()(doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"numen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def numen(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    """Numen: AI agents that are defined by a JSON contract."""
+
+
+def main() -> None:
+    """Run the command line. What goes wrong is one line on standard error, and exit status 1."""
+    try:
+        app()
+    except NumenError as error:
+        typer.echo(f"numen: {in_one_line(error.detail)}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Where the server is and how to get in. No pydantic-settings: it would take a third of a short command's time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from dotenv import dotenv_values
+
+from backend.cli.failures import CommandFailed
+
+_EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 — what a server binds to, not where a client goes
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """`url` has no trailing slash; `on_this_machine` says that it is a loopback address."""
+
+    url: str
+    api_key: str | None = field(repr=False)
+    on_this_machine: bool
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """From the environment, then from `.env` in the current folder.
+
+        `NUMEN_URL`, or the address that `numen serve` would have; `NUMEN_API_KEY`, or, for the deployment of these very
+        settings, its bootstrap key. Errors: `CommandFailed`.
+        """
+        environment = os.environ if environment is None else environment
+        in_file = {name: value for name, value in dotenv_values(".env").items() if value}
+        found = in_file | {name: value for name, value in environment.items() if value}
+        url = found.get("NUMEN_URL", "").strip().rstrip("/")
+        key = found.get("NUMEN_API_KEY", "").strip()
+        if not url:
+            url = f"http://{_host(found.get('NUMEN_HOST', ''))}:{found.get('NUMEN_PORT', '8000')}"
+            key = key or found.get("NUMEN_BOOTSTRAP_KEY", "").strip()
+        scheme, _, rest = url.partition("://")
+        if scheme not in ("http", "https") or not rest:
+            raise CommandFailed(f"NUMEN_URL must look like http://127.0.0.1:8000, not {url!r}.")
+        host = rest.partition("/")[0].rsplit("@", 1)[-1]
+        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        return cls(url, key or None, name in _LOCAL)
+
+
+def _host(bound: str) -> str:
+    host = "127.0.0.1" if bound in _EVERYWHERE else bound
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,1 @@
+"""What is right and wrong with a deployment, and what to do about it: `numen doctor`."""
