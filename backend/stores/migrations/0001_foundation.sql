@@ -124,7 +124,7 @@ CREATE TABLE thread_messages (
     status          text        NOT NULL DEFAULT 'complete' CHECK (status IN ('complete', 'failed', 'partial', 'cancelled')),
     run_id          uuid,
     metadata        jsonb       NOT NULL DEFAULT '{}',
-    feedback_score  real        CHECK (feedback_score BETWEEN -1 AND 1),
+    feedback_score  float8      CHECK (feedback_score BETWEEN -1 AND 1),
     feedback_reason text        CHECK (length(feedback_reason) <= 2000),
     created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant_id, id),
@@ -227,7 +227,9 @@ END $$;
 GRANT SELECT, INSERT, UPDATE, DELETE
    ON tenants, users, agents, agent_versions, threads, runs, thread_messages, api_keys, idempotency_keys, outbox
    TO numen_apps;
-GRANT SELECT, INSERT ON audit_log TO numen_apps;
+-- The log's times are the database's: an entry cannot be changed, and none can be dated back.
+GRANT SELECT, INSERT (tenant_id, actor_id, api_key_id, action, subject_type, subject_id, detail)
+   ON audit_log TO numen_apps;
 
 -- The worker sees across tenants, but only what delivery, logging in and cleaning up need.
 CREATE POLICY worker ON tenants FOR SELECT TO numen_workers USING (true);
