@@ -154,7 +154,9 @@ class FaultTranslator:
 
     def _said(self, exc: openai.APIStatusError) -> str:
         message = exc.body.get("message") if is_object(exc.body) else None
-        return f": {self._fit(message)}" if isinstance(message, str) and message.strip() else ""
+        if isinstance(message, str) and message.strip():
+            return f": {self._fit(message)}"
+        return ": check its base URL" if exc.status_code == 404 else ""
 
     def _fit(self, message: str) -> str:
         """A provider's words as they may be shown: short, on one line, without keys."""

@@ -11,7 +11,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, TypeVar
@@ -119,7 +119,9 @@ class OpenAIModel:
                         yield TextDelta(text)
                 answer = self._answer(opened, request.model)
             finally:
-                await opened.events.close()
+                # A connection that breaks while it is given back is given back.
+                with suppress(*FOREIGN):
+                    await opened.events.close()
         except ModelFault as fault:
             raise fault.error from fault.__cause__
         yield self._reply(request, answer, opened.left_out)

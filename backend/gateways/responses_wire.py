@@ -11,8 +11,10 @@ from backend.ports import ModelRequest, PromptMessage, ToolCall, Usage
 
 PATH = "/responses"
 MOST_TOOL_CALLS = 128
-_TEXT_DELTAS = {"response.output_text.delta", "response.refusal.delta"}
-_ENDS = {"response.completed", "response.incomplete", "response.failed"}
+# Tuples, not sets: a server may send a list where a word belongs, and a set could not be asked for it.
+_TEXT_DELTAS = ("response.output_text.delta", "response.refusal.delta")
+_ENDS = ("response.completed", "response.incomplete", "response.failed")
+_FAILURES = ("failed", "cancelled")
 
 
 def request_body(request: ModelRequest, parameters: Parameters, *, stream: bool) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def read_answer(data: object) -> Answer:
 
 def _refuse_failure(data: dict[str, Any]) -> None:
     error = data.get("error")
-    if error or data.get("status") in {"failed", "cancelled"}:
+    if error or data.get("status") in _FAILURES:
         said = error.get("message") if is_object(error) else error
         raise BadAnswer(f"it reports an error: {clean(str(said or data.get('status')))[:300]}")
 
