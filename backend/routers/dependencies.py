@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 from uuid import UUID
 
-from fastapi import Depends, Header, Query
+from fastapi import Depends, Query
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
@@ -19,7 +19,7 @@ from backend.errors import Forbidden, Invalid
 from backend.models.page import Cursor
 from backend.models.tenant import Caller, Role
 from backend.routers.http_errors import ParameterError
-from backend.routers.idempotent_route import claim_operation
+from backend.routers.idempotent_route import IDEMPOTENCY_KEY, claim_operation, header_parameter, idempotency_key
 from backend.services.access_service import AccessService, Credentials
 from backend.services.agent_interaction_service import AgentInteractionService
 from backend.services.agent_service import AgentService
@@ -96,6 +96,16 @@ _CREDENTIALS = {b"authorization": "authorization", b"numen-user": "numen_user", 
 class CallerWith(SecurityBase):
     """A dependency: the caller, who must have at least this role. The OpenAPI document shows it as bearer security."""
 
+    parameters = (
+        header_parameter(
+            "Numen-User",
+            "Your own id of the person you speak for; needs credentials with the scope act_as.",
+            "customer-42",
+            maxLength=200,
+            pattern="^[!-~]+$",
+        ),
+    )
+
     def __init__(self, role: Role) -> None:
         self.role = role
         self.scheme_name = "bearer"
@@ -117,19 +127,23 @@ Owner = Annotated[Caller, Depends(CallerWith(Role.OWNER))]
 # --- requests that may come twice ------------------------------------------------------------------------
 
 
-async def _operation(request: Request) -> UUID | None:
-    caller = await caller_of(request)
-    return await claim_operation(request, container(request).idempotency, caller, keeps_answer=True)
+class _Operation:
+    parameters = (IDEMPOTENCY_KEY,)
+
+    def __init__(self, *, keeps_answer: bool) -> None:
+        self._keeps_answer = keeps_answer
+
+    async def __call__(self, request: Request) -> UUID | None:
+        if idempotency_key(request) is None:
+            return None
+        caller = await caller_of(request)
+        service = container(request).idempotency
+        return await claim_operation(request, service, caller, keeps_answer=self._keeps_answer)
 
 
-async def _operation_with_secret(request: Request) -> UUID | None:
-    caller = await caller_of(request)
-    return await claim_operation(request, container(request).idempotency, caller, keeps_answer=False)
-
-
-Operation = Annotated[UUID | None, Depends(_operation)]
+Operation = Annotated[UUID | None, Depends(_Operation(keeps_answer=True))]
 """For every POST, after the caller: the id of what this request does, the same for each repeat of it."""
-SecretOperation = Annotated[UUID | None, Depends(_operation_with_secret)]
+SecretOperation = Annotated[UUID | None, Depends(_Operation(keeps_answer=False))]
 """The same for a POST whose answer must not be stored: a repeat calls the handler again, which says so."""
 
 # --- paging ----------------------------------------------------------------------------------------------
@@ -154,18 +168,6 @@ TextQuery = str | None
 """Text of a query; the edge has already refused what is not UTF-8 and U+0000."""
 
 
-async def _cursor(
-    cursor: Annotated[str | None, Query(max_length=200, description="Where to go on, from the Link header.")] = None,
-) -> Cursor | None:
-    if cursor is None:
-        return None
-    try:
-        return Cursor.decode(cursor)
-    except Invalid as error:
-        refused = ParameterError("", "is not a cursor of this server", location="query", name="cursor")
-        raise Invalid(error.detail, [refused]) from error
-
-
 @dataclass(frozen=True, slots=True)
 class PageRequest:
     """Which page of a list."""
@@ -175,8 +177,20 @@ class PageRequest:
     cursor: Cursor | None
 
 
-async def _page(limit: Limit, offset: Offset, cursor: Annotated[Cursor | None, Depends(_cursor)]) -> PageRequest:
-    return PageRequest(limit, offset, cursor)
+async def _page(
+    limit: Limit,
+    offset: Offset,
+    cursor: Annotated[str | None, Query(max_length=200, description="Where to go on, from the Link header.")] = None,
+) -> PageRequest:
+    return PageRequest(limit, offset, None if cursor is None else _decoded(cursor))
+
+
+def _decoded(cursor: str) -> Cursor:
+    try:
+        return Cursor.decode(cursor)
+    except Invalid as error:
+        refused = ParameterError("", "is not a cursor of this server", location="query", name="cursor")
+        raise Invalid(error.detail, [refused]) from error
 
 
 Paging = Annotated[PageRequest, Depends(_page)]
@@ -187,6 +201,9 @@ Paging = Annotated[PageRequest, Depends(_page)]
 _TAG = re.compile(r'[ \t]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)')
 
 
+_LONGEST_TAGS = 2000
+
+
 class _Everything(frozenset[str]):
     """What `*` stands for."""
 
@@ -194,27 +211,19 @@ class _Everything(frozenset[str]):
         return True
 
 
-async def _if_match(
-    if_match: Annotated[
-        str | None,
-        Header(
-            alias="If-Match",
-            max_length=2000,
-            description="ETags, one of which it must still have.",
-            examples=['"1.2.0"'],
-        ),
-    ] = None,
-) -> frozenset[str] | None:
-    return None if if_match is None else _entity_tags("If-Match", if_match, weak=False)
+class _EntityTags:
+    """A dependency: the tags of one header, None without it."""
 
+    def __init__(self, header: str, meaning: str, *, weak: bool) -> None:
+        self.parameters = (header_parameter(header, meaning, '"1.2.0"', maxLength=_LONGEST_TAGS),)
+        self._header = header
+        self._name = header.lower().encode()
+        self._weak = weak
 
-async def _if_none_match(
-    if_none_match: Annotated[
-        str | None,
-        Header(alias="If-None-Match", max_length=2000, description="ETags you have already.", examples=['"1.2.0"']),
-    ] = None,
-) -> frozenset[str] | None:
-    return None if if_none_match is None else _entity_tags("If-None-Match", if_none_match, weak=True)
+    async def __call__(self, connection: HTTPConnection) -> frozenset[str] | None:
+        """The tags. Errors: `Invalid`."""
+        found = [value for name, value in connection.scope["headers"] if name == self._name]
+        return _entity_tags(self._header, b", ".join(found).decode("latin-1"), weak=self._weak) if found else None
 
 
 def _entity_tags(header: str, text: str, *, weak: bool) -> frozenset[str]:
@@ -223,20 +232,22 @@ def _entity_tags(header: str, text: str, *, weak: bool) -> frozenset[str]:
         return _Everything()
     tags: set[str] = set()
     at = 0
-    while at < len(text):
+    while at < len(text) <= _LONGEST_TAGS:
         found = _TAG.match(text, at)
         if found is None:
             break
         if weak or not found[1]:
             tags.add(found[2])
         at = found.end()
-    if at < len(text) or not text.strip():
+    if at < len(text) or not text.strip() or len(text) > _LONGEST_TAGS:
         detail = 'must be * or a list of ETags in quotes, such as "1.2.0"'
         raise Invalid(f"{header} {detail}.", [ParameterError("", detail, location="header", name=header)])
     return frozenset(tags)
 
 
-IfMatch = Annotated[frozenset[str] | None, Depends(_if_match)]
+IfMatch = Annotated[
+    frozenset[str] | None, Depends(_EntityTags("If-Match", "ETags, one of which it must have.", weak=False))
+]
 """The versions of which the resource must have one; None when anything goes."""
-IfNoneMatch = Annotated[frozenset[str] | None, Depends(_if_none_match)]
+IfNoneMatch = Annotated[frozenset[str] | None, Depends(_EntityTags("If-None-Match", "ETags that you have.", weak=True))]
 """The versions that the caller has already."""

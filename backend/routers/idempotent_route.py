@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from starlette.requests import Request
@@ -27,18 +27,24 @@ if TYPE_CHECKING:
 _HEADER = b"idempotency-key"
 _FORM = re.compile("[!-~]{1,255}")
 _KEPT_HEADERS = ("content-type", "etag", "location")
-_PARAMETERS: dict[str, Any] = {
-    "Idempotency-Key": {
-        "description": "Any text of your own, new for each intention: a repeat of the request does nothing twice.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-        "example": "order-4711-attempt",
-    },
-    "Numen-User": {
-        "description": "Your own id of the person you speak for; needs credentials with the scope act_as.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
-        "example": "customer-42",
-    },
-}
+Parameter = dict[str, Any]
+"""A parameter as the OpenAPI document has it."""
+
+
+def header_parameter(name: str, description: str, example: str, **schema: Any) -> Parameter:
+    """A header that a dependency reads by itself: as a declared one it would cost each request ten times as much."""
+    schema = {"type": "string", "minLength": 1, **schema}
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema,
+            "example": example}  # fmt: skip
+
+
+IDEMPOTENCY_KEY = header_parameter(
+    "Idempotency-Key",
+    "Any text of your own, new for each intention: a repeated request gets the first answer and does nothing twice.",
+    "order-4711",
+    maxLength=255,
+    pattern="^[!-~]+$",
+)
 
 
 class Replay(Exception):
@@ -50,15 +56,17 @@ class Replay(Exception):
 
 
 class IdempotentRoute(StrictRoute):
-    """A route with strict JSON whose POST honours Idempotency-Key, if its handler takes the `Operation` dependency."""
+    """A route with strict JSON whose POST honours Idempotency-Key, if its handler takes the `Operation` dependency.
+
+    Dependencies that read headers by themselves have them in an attribute `parameters`, for the OpenAPI document.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        documented = ["Numen-User"]
-        if "POST" in (kwargs.get("methods") or ()):
-            documented.append("Idempotency-Key")
-        extra: dict[str, Any] = dict(kwargs.get("openapi_extra") or {})
-        extra["parameters"] = [*extra.get("parameters", []), *map(_documented, documented)]
-        super().__init__(*args, **{**kwargs, "openapi_extra": extra})
+        super().__init__(*args, **kwargs)
+        read = [one for asked in self.dependant.dependencies for one in getattr(asked.call, "parameters", ())]
+        if read:
+            extra = self.openapi_extra or {}
+            self.openapi_extra = {**extra, "parameters": [*extra.get("parameters", ()), *read]}
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
@@ -134,7 +142,3 @@ async def _settle(request: Request, response: Response) -> None:
 
 def _replayed(answer: StoredAnswer) -> Response:
     return Response(answer.body, answer.status, {**answer.headers, "idempotent-replayed": "true"})
-
-
-def _documented(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, **cast("dict[str, Any]", _PARAMETERS[name])}
