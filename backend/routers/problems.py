@@ -125,7 +125,7 @@ def problem_response(
     error: NumenError, scope: Scope | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer to a request that ended in this error, with the headers that belong to its status."""
-    body = problem_body(error, instance=None if scope is None else _instance(scope))
+    body = problem_body(error, instance=None if scope is None else instance_of(scope))
     status: int = body["status"]
     sent = dict(headers or {})
     retry_after = error.context.get("retry_after", _RETRY_SECONDS if status == 503 else None)
@@ -202,7 +202,8 @@ def _field(error: FieldError) -> dict[str, str]:
     return {"pointer": error.pointer, "detail": error.detail}
 
 
-def _instance(scope: Scope) -> str:
+def instance_of(scope: Scope) -> str:
+    """The path that was asked for, percent-encoded, without the query."""
     raw = cast("bytes | None", scope.get("raw_path"))
     path = quote(scope.get("path", "/")) if raw is None else quote(raw, safe="/%:@!$&'()*+,;=-._~")
     return path[:_LONGEST_INSTANCE]

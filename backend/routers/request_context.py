@@ -29,7 +29,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 class RequestContext:
     """ASGI middleware, the first of all. Takes the caller's X-Request-ID where it is a sane one, else makes one.
 
-    The id is in `scope["state"]["request_id"]`, in every log line of the request, in the answer's header and problem.
+    The id is in `request.state.request_id`, in every log line of the request, in the answer's header and problem.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -42,7 +42,8 @@ class RequestContext:
             return
         request_id = _request_id(scope)
         start_log_context(request_id=request_id)
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"], state["metrics"] = request_id, self.metrics
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
             return
