@@ -6,9 +6,9 @@ the routes must be answered with the request's id and logged once.
 
 from __future__ import annotations
 
+from secrets import token_hex
 from time import perf_counter
 from typing import Any
-from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -88,7 +88,7 @@ def _request_id(scope: Scope) -> str:
             if 0 < len(value) <= _LONGEST_ID and _ID_CHARACTERS.issuperset(value):
                 return value.decode()
             break
-    return uuid4().hex
+    return token_hex(16)
 
 
 def _with_our_headers(headers: Any, request_id: str) -> list[tuple[bytes, bytes]]:

@@ -33,7 +33,7 @@ class EventStream(StreamingResponse):
     """
 
     # FastAPI's own event stream passes each item through a pydantic model, json.dumps, two memory streams and three
-    # tasks: 100 µs an event on the machine where this one takes 3 when events come in a burst and 12 one by one.
+    # tasks: 35 µs of CPU an event in a burst and 46 one by one, where this one takes 1 and 3 (measured, same machine).
 
     def __init__(
         self,

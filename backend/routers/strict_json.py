@@ -6,6 +6,7 @@ a second time with `json.loads` (that takes NaN and lone surrogates), and reques
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, cast
 
@@ -20,6 +21,11 @@ from backend.routers.validation import pointer_to
 
 DEEPEST = 64
 """How many levels of objects and lists a body may have."""
+MOST_CONTAINERS = 20_000
+"""How many objects and lists a body may have. A megabyte of empty lists would hold the server for a quarter second."""
+
+# One that is never closed matches to the end: without that, the search would start anew at each of its quotes.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -74,19 +80,29 @@ def parse_strictly(body: bytes) -> Any:
     Of a repeated key the last value counts, as in every parser that our clients and PostgreSQL use.
     Errors: `MalformedBody`, `Invalid`.
     """
+    # A level and a container need a bracket, and only an escape can spell U+0000: most bodies need no closer look.
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets > MOST_CONTAINERS and _containers(body) > MOST_CONTAINERS:
+        raise _refused("", f"must not have more than {MOST_CONTAINERS} objects and lists")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         place = "" if error.pos < 0 else f" (near character {error.pos})"
         raise MalformedBody(f"The body is not valid JSON in UTF-8{place}.") from None
-    # JSON needs a bracket for each level and can spell U+0000 only as an escape, so most bodies need no walk.
-    if body.count(b"[") + body.count(b"{") > DEEPEST and _is_too_deep(document):
-        detail = f"must not be nested deeper than {DEEPEST} levels"
-        raise Invalid(f"The body {detail}.", [FieldError("", detail)])
-    if b"\\u0000" in body and (steps := _steps_to_nul(document)) is not None:
-        pointer, detail = pointer_to(steps), "must not contain the character U+0000"
-        raise Invalid(f"{pointer or 'The body'} {detail}.", [FieldError(pointer, detail)])
+    if brackets > DEEPEST and _is_too_deep(document):
+        raise _refused("", f"must not be nested deeper than {DEEPEST} levels")
+    if b"\\" in body and b"\\u0000" in body and (steps := _steps_to_nul(document)) is not None:
+        raise _refused(pointer_to(steps), "must not contain the character U+0000")
     return document
+
+
+def _refused(pointer: str, detail: str) -> Invalid:
+    return Invalid(f"{pointer or 'The body'} {detail}.", [FieldError(pointer, detail)])
+
+
+def _containers(body: bytes) -> int:
+    outside_strings = _STRING.sub(b"", body)
+    return outside_strings.count(b"[") + outside_strings.count(b"{")
 
 
 def _is_too_deep(document: Any) -> bool:
