@@ -31,8 +31,8 @@ class Message(BaseModel):
                     "status": "complete",
                     "run_id": "c1e3a6d4-0c3f-4f57-9a1b-6a1f0e2d4c33",
                     "metadata": {"provider": "offline", "model": "offline", "memory": "off"},
-                    "feedback_score": None,
-                    "feedback_reason": None,
+                    "feedback_score": 1.0,
+                    "feedback_reason": "That helped.",
                     "created_at": "2026-11-22T10:00:05Z",
                 }
             ]

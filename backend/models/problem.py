@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 class ProblemField(BaseModel):
     """One refused value: a JSON pointer into the body, or the place and name of a parameter."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(
+        frozen=True, json_schema_extra={"examples": [{"pointer": "/traits/empathy", "detail": "must be at most 100"}]}
+    )
 
     pointer: str = Field(description="RFC 6901 pointer into the body; empty for the body itself and for parameters")
     detail: str = Field(description="What is wrong with it, for people")

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
 
 from backend.models.fields import Utc
 
@@ -93,10 +94,24 @@ class ApiKeyCreate(BaseModel):
     expires_at: Utc | None = Field(default=None, description="With a time zone; omitted means it does not expire.")
 
 
+API_KEY_EXAMPLE: JsonDict = {
+    "id": "3c1f7d0e-6a55-4a0f-9c0c-0f4d8a2b9e77",
+    "user_id": "660e8400-e29b-41d4-a716-446655440001",
+    "name": "product backend",
+    "prefix": "numen_sk_0a1b2c3d4e5f6789",
+    "role": "member",
+    "scopes": ["act_as"],
+    "created_at": "2026-11-22T10:00:00Z",
+    "expires_at": "2027-11-22T10:00:00Z",
+    "revoked_at": "2026-12-01T08:00:00Z",
+    "last_used_at": "2026-11-22T10:05:00Z",
+}
+
+
 class ApiKey(BaseModel):
     """A key as it may be shown: never with its secret."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"examples": [API_KEY_EXAMPLE]})
 
     id: UUID
     user_id: UUID
@@ -112,5 +127,9 @@ class ApiKey(BaseModel):
 
 class ApiKeyCreated(ApiKey):
     """A new key with its secret, shown this once."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**API_KEY_EXAMPLE, "key": "numen_sk_0a1b2c3d4e5f6789_<secret>_<checksum>"}]}
+    )
 
     key: str = Field(description="The whole key. It is not stored and cannot be shown again.")

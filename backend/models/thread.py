@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic.config import JsonDict
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.config import JsonDict
 
 ThreadStatus = Literal["active", "archived"]
 Title = Annotated[str, StringConstraints(max_length=500, strip_whitespace=True)]

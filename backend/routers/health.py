@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -30,7 +32,12 @@ async def is_ready(request: Request) -> Readiness:
     return readiness
 
 
-@router.get("/metrics", operation_id="readMetrics", response_class=Response)
+_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Samples, one a line"}
+}
+
+
+@router.get("/metrics", operation_id="readMetrics", response_class=Response, responses=_TEXT)
 async def read_metrics(request: Request) -> Response:
     """Read the counters in Prometheus' text format."""
     return Response(container(request).metrics.exposition(), media_type=METRICS_CONTENT_TYPE)

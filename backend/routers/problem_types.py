@@ -23,8 +23,14 @@ class ProblemType(FrozenModel):
     code: str = Field(examples=["thread-busy"])
     title: str = Field(examples=["The thread is still answering"])
     status: int = Field(examples=[409])
-    advice: str = Field(description="What the caller can do about it")
-    family: list[str] = Field(description="Codes of the more general kinds that it belongs to, nearest first")
+    advice: str = Field(
+        description="What the caller can do about it",
+        examples=["Read the current state, then decide whether the request still makes sense."],
+    )
+    family: list[str] = Field(
+        description="Codes of the more general kinds that it belongs to, nearest first",
+        examples=[["conflict", "internal"]],
+    )
 
 
 def _tree(root: type[NumenError]) -> Iterator[type[NumenError]]:

@@ -11,7 +11,13 @@ from backend.routers.dependencies import Viewer
 router = APIRouter(prefix="/api/v1/schemas", tags=["schemas"])
 
 
-@router.get("/agent-contract", operation_id="getContractSchema")
-async def get_contract_schema(_: Viewer) -> JSONResponse:
+class SchemaAnswer(JSONResponse):
+    """A JSON Schema as an answer."""
+
+    media_type = "application/schema+json"
+
+
+@router.get("/agent-contract", response_class=SchemaAnswer, operation_id="getContractSchema")
+async def get_contract_schema(_: Viewer) -> SchemaAnswer:
     """Read the JSON Schema (draft 2020-12) of the agent contract."""
-    return JSONResponse(contract_schema(), media_type="application/schema+json")
+    return SchemaAnswer(contract_schema())
