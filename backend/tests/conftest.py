@@ -9,13 +9,25 @@ import pytest
 from hypothesis import settings
 
 from backend.embedded.postgres import EmbeddedPostgres
+from backend.tests.fixtures_api import api, served_api
 from backend.tests.fixtures_database import clean, database, database_url, emptied, owner, tenant
 from backend.tests.fixtures_models import openai_server, openai_server_process
 from backend.tests.loopback_only import refuse_the_world
 from backend.tests.temporary_folder import temporary_folder
 
 # Fixtures are found by being names of this module.
-__all__ = ["clean", "database", "database_url", "emptied", "openai_server", "openai_server_process", "owner", "tenant"]
+__all__ = [
+    "api",
+    "clean",
+    "database",
+    "database_url",
+    "emptied",
+    "openai_server",
+    "openai_server_process",
+    "owner",
+    "served_api",
+    "tenant",
+]
 
 settings.register_profile("shared machine", deadline=None)  # tests share two cores, an example's time says nothing
 settings.load_profile("shared machine")
