@@ -5,7 +5,7 @@ Services and graphs speak to these protocols; gateways implement them; tests bri
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -94,8 +94,11 @@ class LanguageModel(Protocol):
         """Answer in one piece, within the deadline."""
         ...
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        """Yield the answer piece by piece; the last item, and only it, is the whole `ModelReply`."""
+    def stream(self, request: ModelRequest) -> AsyncGenerator[TextDelta | ModelReply]:
+        """Yield the answer piece by piece; the last item, and only it, is the whole `ModelReply`.
+
+        Whoever stops early closes it.
+        """
         ...
 
     async def retirements(self) -> dict[str, str | None]:

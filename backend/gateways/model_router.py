@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 
 from backend.errors import ModelUnavailable
@@ -34,7 +34,7 @@ class ModelRouter:
         """Answer in one piece."""
         return await self._named(request.provider).complete(request)
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[TextDelta | ModelReply]:
         """Yield the answer piece by piece, the whole reply last."""
         return self._named(request.provider).stream(request)
 

@@ -166,8 +166,14 @@ class OpenAIModel:
             wait_jitter=WAIT_JITTER_SECONDS,
             wait_max=LONGEST_WAIT_SECONDS,
         )
+        try:
+            return await self._translated(request, once)
+        except ModelFault as fault:
+            failed = fault
         async for attempt in retries:
             with attempt:
+                if attempt.num == 1:
+                    raise failed  # the first attempt, made without the bookkeeping that only repeats need
                 return await self._translated(request, once)
         raise AssertionError("the last attempt returns or raises")
 

@@ -58,15 +58,18 @@ class GraphCache:
         self._size = size
         self._compiled: OrderedDict[tuple[UUID, UUID, str], CompiledAgent] = OrderedDict()
 
-    def get(self, tenant_id: UUID, agent_id: UUID, version: str, contract_json: str) -> CompiledAgent:
-        """The compiled agent; `contract_json` is only parsed when this version is new here."""
+    def get(self, tenant_id: UUID, agent_id: UUID, version: str) -> CompiledAgent | None:
+        """The compiled agent, if this version was asked for lately."""
         key = (tenant_id, agent_id, version)
         known = self._compiled.get(key)
-        if known is None:
-            contract = AgentContract.model_validate_json(contract_json)
-            known = self._compiled[key] = CompiledAgent(contract, compile_graph(contract))
-            if len(self._compiled) > self._size:
-                self._compiled.popitem(last=False)
-        else:
+        if known is not None:
             self._compiled.move_to_end(key)
         return known
+
+    def add(self, tenant_id: UUID, contract: AgentContract) -> CompiledAgent:
+        """Compile a version that is new here."""
+        compiled = CompiledAgent(contract, compile_graph(contract))
+        self._compiled[tenant_id, contract.id, contract.version] = compiled
+        if len(self._compiled) > self._size:
+            self._compiled.popitem(last=False)
+        return compiled

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
@@ -70,16 +68,3 @@ class AgentRecord:
     def contract(self) -> AgentContract:
         """The contract, validated."""
         return AgentContract.model_validate_json(self.contract_json)
-
-    def response_json(self, warnings: Sequence[str]) -> bytes:
-        """The `AgentResponse` as JSON: the stored contract, spliced with what the row counts."""
-        seen = self.last_interaction_at
-        counted = json.dumps(
-            {
-                "status": self.status,
-                "interaction_count": self.interaction_count,
-                "last_interaction_at": seen.isoformat() if seen else None,
-                "warnings": list(warnings),
-            }
-        )
-        return f"{self.contract_json[:-1]}, {counted[1:]}".encode()

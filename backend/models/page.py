@@ -39,6 +39,10 @@ class Cursor:
             ) from error
 
 
+NEWEST = Cursor(datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
+"""Before every item: where a list begins."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
     """Items of one page, how many there are in all, and where the next page starts (None on the last)."""

@@ -120,14 +120,16 @@ class AgentInteractionService:
         run.mark("run.started", _started(turn))
         begun = turn.begun
         try:
-            compiled = self._graphs.get(turn.caller.tenant_id, turn.ids.agent_id, begun.version, begun.contract_json)
+            compiled = self._graphs.get(turn.caller.tenant_id, turn.ids.agent_id, begun.version)
+            if compiled is None:
+                compiled = self._graphs.add(turn.caller.tenant_id, await self._ledger.contract(turn))
             spoken = _window(compiled, turn)
             choice = self._catalog.resolve(
                 compiled.contract.configuration.llm_provider, compiled.contract.configuration.llm_model
             )
-            run.task = asyncio.create_task(self._ask(run, turn, compiled, spoken, choice, streaming=streaming))
-            state = await run.task
-            return self._succeeded(run, turn, spoken, choice, state)
+            asking = asyncio.create_task(self._ask(run, turn, compiled, spoken, choice, streaming=streaming))
+            run.task = asking
+            return self._succeeded(run, turn, spoken, choice, await asking)
         except asyncio.CancelledError:
             if run.stop_reason is None:
                 raise

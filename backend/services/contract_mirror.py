@@ -17,6 +17,7 @@ CONTRACT_FILE = "agent_specific_prompt.json"
 ATTRIBUTES_FILE = "agent_attributes.json"
 _ATTRIBUTES = {"id", "name", "traits", "configuration"}
 _CHUNK = 100
+_REST = 3  # how much longer than the work the pause after it is: many changes at once must not slow requests down
 
 
 def files_of(contract: AgentContract) -> dict[str, bytes]:
@@ -74,7 +75,7 @@ class ContractMirror:
             return True
         files = files_of(AgentContract.model_validate_json(current.contract_json))
         changed = await asyncio.to_thread(self._files.write, agent_id, files)
-        await asyncio.sleep(time.perf_counter() - started)
+        await asyncio.sleep(_REST * (time.perf_counter() - started))
         return changed
 
     def _remove_unknown(self, known: frozenset[UUID]) -> int:

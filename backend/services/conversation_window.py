@@ -27,9 +27,7 @@ class Window:
     summarized_through: int
 
 
-def window(
-    history: Sequence[Said], message: str, *, size: int, summary: str, summarized_through: int
-) -> Window:
+def window(history: Sequence[Said], message: str, *, size: int, summary: str, summarized_through: int) -> Window:
     """The last `size` messages, the new one included; what came before them is folded into the summary."""
     spoken = [one for one in history if one.content and one.role in _SPEAKERS and one.status != "failed"]
     keep = size - 1

@@ -27,7 +27,7 @@ class LiveRun:
         self.text = ""
         self.marks: list[Mark] = []
         self.stop_reason: StopReason | None = None
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[Any] | None = None
         self._ended: asyncio.Future[ChatReply] = asyncio.get_running_loop().create_future()
         self._waiting: list[asyncio.Future[None]] = []
 

@@ -22,6 +22,7 @@ from backend.errors import (
     ThreadNotFound,
 )
 from backend.graphs.compiler import CONVERSATIONAL_TYPES
+from backend.models.agent import AgentContract
 from backend.models.events import Mark
 from backend.models.run import ChatRequest
 from backend.models.tenant import Caller
@@ -88,6 +89,14 @@ class TurnLedger:
             if time.monotonic() > give_up:
                 raise ThreadBusy("Another turn of this thread is still being answered; try again.", retry_after=5)
             await asyncio.sleep(_BUSY_SECONDS)
+
+    async def contract(self, turn: OpenTurn) -> AgentContract:
+        """The contract in force, which is the version that the turn was opened with. Errors: `AgentNotFound`."""
+        async with self._database.tenant(turn.caller.tenant_id) as tx:
+            found = await tx.agents.version(turn.ids.agent_id, turn.begun.version)
+        if found is None:
+            raise AgentNotFound("The agent was removed while it was talked to.")
+        return found.contract
 
     async def keep(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> bool | None:
         """Store what was said so far: whether the run is to stop, or None when somebody else took it over."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from backend.models.agent import AgentContract
 from backend.models.agent_record import AgentFilter, AgentRecord
 from backend.models.agent_versions import AgentVersion, AgentVersionSummary
-from backend.models.page import Cursor, Page
+from backend.models.page import NEWEST, Cursor
 from backend.stores.queries import load
 
 if TYPE_CHECKING:
@@ -46,20 +46,22 @@ class AgentStore:
         row = await self._connection.fetchrow(_SQL["lock"], self._tenant_id, agent_id)
         return _record(row) if row else None
 
-    async def page(self, which: AgentFilter, cursor: Cursor | None, limit: int, offset: int) -> Page[AgentRecord]:
-        """Newest first."""
-        place = (cursor.created_at, cursor.id) if cursor else (None, None)
+    async def page(
+        self, which: AgentFilter, cursor: Cursor | None, limit: int, offset: int
+    ) -> tuple[list[AgentRecord], Cursor | None]:
+        """Newest first, and where the next page starts (None on the last)."""
+        after = cursor or NEWEST
+        place = (after.created_at, after.id)
         listed = (self._tenant_id, which.status, which.agent_type, *place, limit + 1, offset)
         if which.tag is None and which.q is None:
             rows = await self._connection.fetch(_SQL["list_page"], *listed)
         else:
             rows = await self._connection.fetch(_SQL["search_page"], *listed, which.tag, which.q)
-        total: int = rows[0]["total"] if rows else await self._count(which)
         items = [_record(row) for row in rows[:limit]]
-        more = len(rows) > limit
-        return Page(items, total, Cursor(items[-1].created_at, items[-1].id) if more else None)
+        return items, Cursor(items[-1].created_at, items[-1].id) if len(rows) > limit else None
 
-    async def _count(self, which: AgentFilter) -> int:
+    async def count(self, which: AgentFilter) -> int:
+        """How many there are in all."""
         values = (which.status, which.agent_type, which.tag, which.q)
         return await self._connection.fetchval(_SQL["count"], self._tenant_id, *values)
 

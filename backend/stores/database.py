@@ -37,6 +37,7 @@ _AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,  # the statement's time was up
     asyncpg.InterfaceError,
     OSError,  # and TimeoutError, which is one
 )
@@ -54,11 +55,19 @@ def translated() -> Generator[None]:
     try:
         yield
     except _AWAY as error:
-        if isinstance(error, ValueError):  # asyncpg's word for a wrong argument: our mistake, not an outage
+        if not _is_outage(error):
             raise
         raise DatabaseUnavailable(
             "The database is not reachable right now; try again in a moment.", retry_after=RETRY_AFTER_SECONDS
         ) from error
+
+
+def _is_outage(error: BaseException | None) -> bool:
+    if isinstance(error, asyncpg.InterfaceError):
+        # asyncpg says it of wrong arguments, too, which are our mistake: only what was closed is away. (A connection
+        # that is lost while we hold it has "been released back to the pool".)
+        return any(word in str(error) for word in ("clos", "released"))
+    return isinstance(error, _AWAY)
 
 
 @contextlib.contextmanager
@@ -101,7 +110,7 @@ class HouseConnection(asyncpg.Connection):
         await self.execute(f"COMMIT; {self.get_reset_query()}")
         self._clean = True
 
-    async def reset(self, *, timeout: float | None = None) -> None:
+    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 — asyncpg's signature
         """See asyncpg; nothing is sent when the connection is clean already."""
         if self._clean and not self.is_in_transaction():
             self._clean = False
@@ -156,19 +165,20 @@ class TenantTransaction:
 class _Tenant:
     """`async with`: one connection, one round trip to open, COMMIT or a shielded ROLLBACK to close."""
 
-    __slots__ = ("_connection", "_pool", "_tenant_id", "_token")
+    __slots__ = ("_connection", "_patience", "_pool", "_tenant_id", "_token")
 
-    def __init__(self, pool: Pool, tenant_id: UUID) -> None:
+    def __init__(self, pool: Pool, tenant_id: UUID, patience: float) -> None:
         if type(tenant_id) is not UUID:  # asyncpg's own UUID class passes nowhere: this is formatted into SQL
             raise TypeError("a tenant is a UUID")
         self._pool = pool
         self._tenant_id = tenant_id
+        self._patience = patience
         self._connection: PoolConnectionProxy | None = None
         self._token: Token[bool] | None = None
 
     async def __aenter__(self) -> TenantTransaction:
         with translated():
-            self._connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+            self._connection = await self._pool.acquire(timeout=self._patience)
             try:
                 await self._connection.execute(f"BEGIN; SET LOCAL app.tenant_id = '{self._tenant_id}'")
             except BaseException:
@@ -186,7 +196,7 @@ class _Tenant:
         with translated():
             if kind is not None:
                 await self._roll_back()
-                if error is not None and isinstance(error, _AWAY):
+                if error is not None and _is_outage(error):
                     raise error
                 return
             try:
@@ -197,40 +207,46 @@ class _Tenant:
             await self._pool.release(connection)
 
     async def _roll_back(self) -> None:
+        # Whoever is cancelled once may be cancelled again: the way back is walked to its end by itself.
+        await asyncio.shield(self._give_back())
+
+    async def _give_back(self) -> None:
         connection = cast("PoolConnectionProxy", self._connection)
-        try:
-            if not connection.is_closed():
-                with contextlib.suppress(asyncpg.PostgresError, *_AWAY):  # the release resets it or throws it away
-                    await asyncio.shield(connection.execute("ROLLBACK"))
-        finally:
-            await self._pool.release(connection)
+        with contextlib.suppress(asyncpg.PostgresError, *_AWAY):  # the release resets it or throws it away
+            try:
+                if not connection.is_closed():
+                    await connection.execute("ROLLBACK")
+            finally:
+                await self._pool.release(connection)
 
 
 class Database:
-    """Two pools over one database: the app's and the worker's."""
+    """Two pools over one database: the app's and the worker's. `acquire_seconds` bounds the wait for a connection."""
 
-    def __init__(self, app: Pool, worker: Pool) -> None:
+    def __init__(self, app: Pool, worker: Pool, acquire_seconds: float = ACQUIRE_SECONDS) -> None:
         self._app = app
         self._worker = worker
+        self._patience = acquire_seconds
 
     def tenant(self, tenant_id: UUID) -> _Tenant:
         """A transaction that sees this tenant and no other.
 
         Never wait for a model or a socket inside it. Errors: `DatabaseUnavailable`.
         """
-        return _Tenant(self._app, tenant_id)
+        return _Tenant(self._app, tenant_id, self._patience)
 
     @contextlib.asynccontextmanager
     async def worker(self) -> AsyncGenerator[WorkerStore]:
         """The worker's statements, each a transaction of its own. Errors: `DatabaseUnavailable`."""
         with translated():
-            async with self._worker.acquire(timeout=ACQUIRE_SECONDS) as connection:
+            async with self._worker.acquire(timeout=self._patience) as connection:
                 yield WorkerStore(cast("Connection", connection))
 
     async def check(self) -> None:
         """A round trip. Errors: `DatabaseUnavailable`."""
         with translated():
-            await self._app.fetchval("SELECT 1", timeout=ACQUIRE_SECONDS)
+            async with self._app.acquire(timeout=self._patience) as connection:
+                await connection.fetchval("SELECT 1", timeout=self._patience)
 
     def sizes(self) -> tuple[int, int]:
         """Connections of the app's pool: open, and of these idle."""
@@ -248,9 +264,16 @@ class Database:
 
 async def open_pool(url: str, *, size: int, name: str) -> Pool:
     """A pool of `size` connections under an application name. Errors: `DatabaseUnavailable`."""
-    settings: dict[str, Any] = {"application_name": name, "timezone": "UTC"}
+    settings: dict[str, Any] = {
+        "application_name": name,
+        "timezone": "UTC",
+        "statement_timeout": "30s",
+        # Each of our queries has one good plan; making it anew costs more than most of them take to run.
+        "plan_cache_mode": "force_generic_plan",
+        "jit": "off",
+    }
     with connecting(url):
         return await asyncpg.create_pool(
-            url, min_size=min(size, 2), max_size=size, server_settings=settings, command_timeout=30, timeout=10,
+            url, min_size=min(size, 2), max_size=size, server_settings=settings, timeout=10,
             max_inactive_connection_lifetime=300, connection_class=HouseConnection,
         )  # fmt: skip

@@ -45,13 +45,12 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An open turn: the contract in force and what was said before the new message (at `position`).
+    """An open turn: the version of the contract in force and what was said before the new message (at `position`).
 
     `count_after` is how many messages the thread has once the turn is answered.
     """
 
     version: str
-    contract_json: str
     position: int
     count_after: int
     summary: str
@@ -159,7 +158,6 @@ def _begun(row: Record) -> Begun:
     history = [Said(*one) for one in orjson.loads(row["history"])]
     return Begun(
         version=row["version"],
-        contract_json=row["contract_json"],
         position=row["position"],
         count_after=row["count_after"],
         summary=row["context_summary"],

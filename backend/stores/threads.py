@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 
 from backend.models.message import Message, MessageRole
-from backend.models.page import Cursor, Page
+from backend.models.page import NEWEST, Cursor, Page
 from backend.models.thread import Feedback, Thread, ThreadStatus
 from backend.stores.queries import load
 
@@ -39,7 +39,8 @@ class ThreadStore:
         self, agent_id: UUID, seen_by: UUID | None, status: str | None, cursor: Cursor | None, limit: int, offset: int
     ) -> Page[Thread]:
         """An agent's threads, newest first; without a status the archived ones stay out."""
-        place = (cursor.created_at, cursor.id) if cursor else (None, None)
+        after = cursor or NEWEST
+        place = (after.created_at, after.id)
         rows = await self._connection.fetch(
             _SQL["list_page"], self._tenant_id, agent_id, seen_by, status, *place, limit + 1, offset
         )

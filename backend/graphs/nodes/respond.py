@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 from langgraph.runtime import Runtime
 
 from backend.errors import ModelFailed
@@ -24,11 +26,12 @@ async def respond(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     if turn.on_text is None:
         return {"reply": await turn.model.complete(request)}
     reply: ModelReply | None = None
-    async for piece in turn.model.stream(request):
-        if isinstance(piece, TextDelta):
-            turn.on_text(piece.text)
-        else:
-            reply = piece
+    async with aclosing(turn.model.stream(request)) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, TextDelta):
+                turn.on_text(piece.text)
+            else:
+                reply = piece
     if reply is None:
         raise ModelFailed("The model's answer stopped before it was finished.")
     return {"reply": reply}

@@ -33,13 +33,15 @@ CREATE TABLE agents (
     status              text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'inactive', 'archived')),
     tags                text[]      NOT NULL DEFAULT '{}',
     contract            jsonb       NOT NULL,
+    llm_provider        text        NOT NULL GENERATED ALWAYS AS (contract #>> '{configuration,llm_provider}') STORED,
+    llm_model           text        NOT NULL GENERATED ALWAYS AS (contract #>> '{configuration,llm_model}') STORED,
     interaction_count   bigint      NOT NULL DEFAULT 0,
     last_interaction_at timestamptz,
     created_at          timestamptz NOT NULL DEFAULT now(),
     updated_at          timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id, owner_id) REFERENCES users (tenant_id, id)
-);
+) WITH (toast_tuple_target = 8160); -- contracts of a usual size are read often: keep them in the row, uncompressed
 CREATE INDEX agents_newest_first ON agents (tenant_id, created_at DESC, id DESC);
 CREATE INDEX agents_status ON agents (tenant_id, status);
 CREATE INDEX agents_type ON agents (tenant_id, type);

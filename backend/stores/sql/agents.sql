@@ -2,52 +2,38 @@
 
 -- name: get
 SELECT id, owner_id, type, version, status, interaction_count, last_interaction_at, created_at,
-       contract #>> '{configuration,llm_provider}' AS llm_provider,
-       contract #>> '{configuration,llm_model}' AS llm_model, contract::text AS contract_json
+       llm_provider, llm_model, contract::text AS contract_json
   FROM agents
  WHERE tenant_id = $1 AND id = $2;
 
 -- name: lock
 SELECT id, owner_id, type, version, status, interaction_count, last_interaction_at, created_at,
-       contract #>> '{configuration,llm_provider}' AS llm_provider,
-       contract #>> '{configuration,llm_model}' AS llm_model, contract::text AS contract_json
+       llm_provider, llm_model, contract::text AS contract_json
   FROM agents
  WHERE tenant_id = $1 AND id = $2
    FOR NO KEY UPDATE;
 
 -- name: list_page
--- Without $2 the archived ones stay out.
+-- Without $2 the archived ones stay out. The first page starts before a place that no row reaches.
 SELECT id, owner_id, type, version, status, interaction_count, last_interaction_at, created_at,
-       contract #>> '{configuration,llm_provider}' AS llm_provider,
-       contract #>> '{configuration,llm_model}' AS llm_model, contract::text AS contract_json,
-       (SELECT count(*) FROM agents
-         WHERE tenant_id = $1
-           AND (status = $2 OR ($2::text IS NULL AND status <> 'archived'))
-           AND ($3::text IS NULL OR type = $3)) AS total
+       llm_provider, llm_model, contract::text AS contract_json
   FROM agents
  WHERE tenant_id = $1
    AND (status = $2 OR ($2::text IS NULL AND status <> 'archived'))
    AND ($3::text IS NULL OR type = $3)
-   AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
+   AND (created_at, id) < ($4, $5)
  ORDER BY created_at DESC, id DESC
  LIMIT $6 OFFSET $7;
 
 -- name: search_page
 -- The list with the two filters that read every row: a tag, and words in the name or short description.
 SELECT id, owner_id, type, version, status, interaction_count, last_interaction_at, created_at,
-       contract #>> '{configuration,llm_provider}' AS llm_provider,
-       contract #>> '{configuration,llm_model}' AS llm_model, contract::text AS contract_json,
-       (SELECT count(*) FROM agents
-         WHERE tenant_id = $1
-           AND (status = $2 OR ($2::text IS NULL AND status <> 'archived'))
-           AND ($3::text IS NULL OR type = $3)
-           AND ($8::text IS NULL OR $8 = ANY (tags))
-           AND ($9::text IS NULL OR strpos(lower(name || ' ' || (contract #>> '{identity,short_description}')), lower($9)) > 0)) AS total
+       llm_provider, llm_model, contract::text AS contract_json
   FROM agents
  WHERE tenant_id = $1
    AND (status = $2 OR ($2::text IS NULL AND status <> 'archived'))
    AND ($3::text IS NULL OR type = $3)
-   AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
+   AND (created_at, id) < ($4, $5)
    AND ($8::text IS NULL OR $8 = ANY (tags))
    AND ($9::text IS NULL OR strpos(lower(name || ' ' || (contract #>> '{identity,short_description}')), lower($9)) > 0)
  ORDER BY created_at DESC, id DESC

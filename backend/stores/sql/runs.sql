@@ -4,7 +4,7 @@
 -- Claim the thread, store the user's message and open the run; nothing at all when the thread is not free, not
 -- active, not this person's or not of this agent, or when the agent does not chat.
 WITH agent AS (
-    SELECT id, version, contract::text AS contract_json
+    SELECT id, version
       FROM agents
      WHERE tenant_id = $1 AND id = $2 AND status = 'active' AND type = ANY ($11::text[])
 ), thread AS (
@@ -23,7 +23,7 @@ WITH agent AS (
                       assistant_message_id, leased_until)
     SELECT $1, $5, $2, $3, $4, agent.version, $6, $7, clock_timestamp() + $10 FROM thread, agent
 )
-SELECT agent.version, agent.contract_json, thread.message_count AS position, thread.message_count + 1 AS count_after,
+SELECT agent.version, thread.message_count AS position, thread.message_count + 1 AS count_after,
        thread.context_summary, thread.summarized_through,
        (SELECT coalesce(json_agg(json_build_array(m.position, m.role, m.content, m.status) ORDER BY m.position), '[]')
           FROM thread_messages m
@@ -33,7 +33,7 @@ SELECT agent.version, agent.contract_json, thread.message_count AS position, thr
 -- name: reopen
 -- The same turn once more, after it failed: its message stays, its failed answer will be replaced.
 WITH agent AS (
-    SELECT id, version, contract::text AS contract_json
+    SELECT id, version
       FROM agents
      WHERE tenant_id = $1 AND id = $2 AND status = 'active' AND type = ANY ($6::text[])
 ), thread AS (
@@ -51,7 +51,7 @@ WITH agent AS (
      WHERE r.tenant_id = $1 AND r.id = $4 AND r.status = 'failed'
     RETURNING r.user_message_id, r.assistant_message_id
 )
-SELECT agent.version, agent.contract_json, said.position, thread.context_summary, thread.summarized_through,
+SELECT agent.version, said.position, thread.context_summary, thread.summarized_through,
        thread.message_count + CASE WHEN EXISTS (
            SELECT FROM thread_messages m WHERE m.tenant_id = $1 AND m.id = run.assistant_message_id)
            THEN 0 ELSE 1 END AS count_after,

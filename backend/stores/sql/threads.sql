@@ -19,7 +19,7 @@ SELECT id, agent_id, user_id, title, status, message_count, last_message_at, con
   FROM threads
  WHERE tenant_id = $1 AND agent_id = $2 AND ($3::uuid IS NULL OR user_id = $3)
    AND (status = $4 OR ($4::text IS NULL AND status <> 'archived'))
-   AND ($5::timestamptz IS NULL OR (created_at, id) < ($5, $6::uuid))
+   AND (created_at, id) < ($5, $6)
  ORDER BY created_at DESC, id DESC
  LIMIT $7 OFFSET $8;
 
