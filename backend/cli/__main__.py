@@ -10,8 +10,9 @@ import typer
 from backend import __version__
 from backend.cli import agents, keys
 from backend.cli.chat import chat
+from backend.cli.doctor import doctor
 from backend.cli.failures import in_one_line
-from backend.cli.operations import doctor, migrate, seed, serve
+from backend.cli.operations import migrate, seed, serve
 from backend.errors import NumenError
 
 app = typer.Typer(

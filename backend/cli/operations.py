@@ -46,5 +46,3 @@ def seed(
 
     for name, outcome in asyncio.run(seed_all(read_settings(), update=update)).items():
         typer.echo(f"{name}: {outcome}")
-
-

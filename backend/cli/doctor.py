@@ -1,0 +1,81 @@
+"""`numen doctor`: what is right and wrong with the deployment, and the proof of the ten rules."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backend.cli.client_settings import ClientSettings
+from backend.cli.tables import as_json
+
+if TYPE_CHECKING:
+    from backend.scripts.doctor.check import Check
+    from backend.scripts.standard.proof import Verdict
+    from backend.settings import Settings
+
+_HUNDRED = 100
+_SIGNS = {True: "passed", False: "FAILED", None: "      "}
+
+
+def doctor(
+    standard: Annotated[
+        bool, typer.Option("--standard", help="Prove the ten rules of the platform, in a scratch tenant.")
+    ] = False,
+    machine: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Look at the deployment of these settings, and say what to do about what is wrong."""
+    url = ClientSettings.read().url
+    if not standard:
+        raise typer.Exit(asyncio.run(_examine(url, machine=machine)))
+    from backend.scripts.deployment_settings import read_settings  # noqa: PLC0415 — heavy
+
+    raise typer.Exit(_prove(read_settings(), url, machine=machine))
+
+
+async def _examine(url: str, *, machine: bool) -> int:
+    from backend.scripts.doctor.examination import examine  # noqa: PLC0415 — heavy
+
+    found: list[Check] = []
+    async for check in examine(url):
+        found.append(check)
+        if not machine:
+            typer.echo(f"{check.status:<5} {check.name:<14} {check.found}")
+            if check.advice:
+                typer.echo(f"{'':<20} → {check.advice}")
+    if machine:
+        typer.echo(as_json([asdict(one) for one in found]))
+    return int(any(one.status == "fail" for one in found))
+
+
+def _prove(settings: Settings, url: str, *, machine: bool) -> int:
+    from backend.scripts.standard.run import prove_standard  # noqa: PLC0415 — heavy
+
+    verdicts: list[Verdict] = []
+
+    def tell(verdict: Verdict) -> None:
+        verdicts.append(verdict)
+        if not machine:
+            typer.echo("\n".join(_lines(verdict)))
+
+    score = asyncio.run(prove_standard(settings, url, tell))
+    if machine:
+        told: dict[str, Any] = {"score": score.points, "of": _HUNDRED, "counted": score.counted}
+        told |= {"seconds": round(score.seconds, 1), "cleaned_up": score.cleaned_up}
+        typer.echo(as_json({**told, "rules": [asdict(one) for one in verdicts]}))
+    else:
+        typer.echo(f"{score.points}/{score.counted} of what is counted, in {score.seconds:.1f} s")
+        typer.echo(f"score {score.points}/{_HUNDRED}")
+    if not score.cleaned_up:
+        typer.echo(
+            "numen: folders of scratch agents are left in the mirror; a running server takes them away.", err=True
+        )
+    return int(score.points < score.counted or not score.cleaned_up)
+
+
+def _lines(verdict: Verdict) -> list[str]:
+    told = [f"{verdict.number:>2} {_SIGNS[verdict.passed]} {verdict.title}"]
+    told += [f"          {one}" for one in verdict.evidence]
+    return told + [f"          NOT: {one}" for one in verdict.failures]
