@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 from langgraph.graph import END, START, StateGraph
@@ -22,19 +24,27 @@ if TYPE_CHECKING:
 
 CONVERSATIONAL_TYPES = ("conversational", "voice")
 _LARGEST_CACHE = 1000
+_NODES = {"recall": recall, "respond": respond}
 
 
-def compile_graph(contract: AgentContract) -> CompiledStateGraph[TurnState, Turn, TurnState, TurnState]:
-    """recall → respond, with only the nodes that this contract needs. Storing is the run's, whatever the graph did."""
+TurnGraph: TypeAlias = "CompiledStateGraph[TurnState, Turn, TurnState, TurnState]"
+
+
+def compile_graph(contract: AgentContract) -> TurnGraph:
+    """recall → respond, with only the nodes that this contract needs. Storing is the run's, whatever the graph did.
+
+    What a contract says goes in with each turn, so contracts that need the same nodes share a compiled graph.
+    """
+    return _compiled(("recall", "respond") if contract.configuration.memory_enabled else ("respond",))
+
+
+@cache
+def _compiled(nodes: tuple[str, ...]) -> TurnGraph:
     graph: StateGraph[TurnState, Turn, TurnState, TurnState] = StateGraph(TurnState, context_schema=Turn)
-    graph.add_node("respond", respond)
-    graph.add_edge("respond", END)
-    if contract.configuration.memory_enabled:
-        graph.add_node("recall", recall)
-        graph.add_edge(START, "recall")
-        graph.add_edge("recall", "respond")
-    else:
-        graph.add_edge(START, "respond")
+    for name in nodes:
+        graph.add_node(name, _NODES[name])
+    for before, after in pairwise((START, *nodes, END)):
+        graph.add_edge(before, after)
     return graph.compile()
 
 
@@ -43,7 +53,7 @@ class CompiledAgent:
     """A contract, parsed, with its graph."""
 
     contract: AgentContract
-    graph: CompiledStateGraph[TurnState, Turn, TurnState, TurnState]
+    graph: TurnGraph
 
     async def run(self, turn: Turn) -> TurnState:
         """Execute one turn. Errors: those of the turn's model."""
