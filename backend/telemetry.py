@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Literal, cast
+from weakref import WeakSet
 
 import orjson
 import structlog
@@ -149,24 +150,29 @@ def _frames(error: BaseException) -> list[str]:
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """A logger that names its source in every line; events are short and constant, what varies is a keyword."""
-    return structlog.get_logger(name)
+    logger = structlog.get_logger(name)
+    _made.add(logger)
+    return logger
 
 
 def configure_logging(level: Literal["debug", "info", "warning", "error"], format: Literal["json", "console"]) -> None:
     """Send everything to standard error as one JSON object a line (or coloured text), from `level` on.
 
-    Call it once, before the first line is logged.
+    A later call changes the loggers that are already in use as well.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     before: list[Processor] = [_add_context, _add_source, structlog.processors.add_log_level, _STAMP]
     last: list[Processor] = [_add_exception, _redact_event, _as_json if format == "json" else _Console()]
-    _processors[:] = [*before, *last]
     structlog.configure(
-        processors=_processors,
+        processors=[*before, *last],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
+    for made in _made:
+        cast("dict[str, Any]", made.__dict__).pop(
+            "bind", None
+        )  # what it cached at its first use, with the level of that time
     handler = logging.StreamHandler(_Lines())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -188,8 +194,7 @@ def configure_logging(level: Literal["debug", "info", "warning", "error"], forma
     logging.getLogger("uvicorn.access").propagate = False
 
 
-# The same list for ever: loggers that cached it see a later configuration.
-_processors: list[Processor] = []
+_made: WeakSet[Any] = WeakSet()
 _STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 

@@ -5,6 +5,7 @@ Of an invalid body `errors` says where by JSON pointer, of an invalid parameter 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
@@ -133,7 +134,14 @@ def problem_response(
         sent["retry-after"] = str(max(0, math.ceil(retry_after)))
     if status == 401:
         sent["www-authenticate"] = "Bearer"
-    return Response(orjson.dumps(body, default=str), status, sent, PROBLEM_MEDIA_TYPE)
+    return Response(_written(body), status, sent, PROBLEM_MEDIA_TYPE)
+
+
+def _written(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body, default=str)
+    except orjson.JSONEncodeError:  # a lone surrogate or an integer over 64 bits: the answer must still go out
+        return json.dumps(body, default=str).encode()
 
 
 def install_problems(app: FastAPI) -> None:

@@ -11,6 +11,7 @@ from hypothesis import settings
 from backend.embedded.postgres import EmbeddedPostgres
 from backend.tests.fixtures_api import api, served_api
 from backend.tests.fixtures_database import clean, database, database_url, emptied, owner, tenant
+from backend.tests.fixtures_logs import logs, quiet_logs
 from backend.tests.fixtures_models import openai_server, openai_server_process
 from backend.tests.loopback_only import refuse_the_world
 from backend.tests.temporary_folder import temporary_folder
@@ -22,9 +23,11 @@ __all__ = [
     "database",
     "database_url",
     "emptied",
+    "logs",
     "openai_server",
     "openai_server_process",
     "owner",
+    "quiet_logs",
     "served_api",
     "tenant",
 ]

@@ -1,0 +1,1 @@
+"""Tests of HTTP, most of them on apps of a few lines."""
