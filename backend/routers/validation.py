@@ -68,9 +68,9 @@ def _words(error: Mapping[str, Any]) -> str:
     context = cast("Context", error.get("ctx") or {})
     if kind not in _PYDANTIC_KINDS:  # a rule of our own models, already in words
         return str(error["msg"])[:_LONGEST_DETAIL]
-    words = _WORDS.get(kind)
+    words = WORDS.get(kind)
     if words is None:
-        words = next((family for prefix, family in _FAMILIES.items() if kind.startswith(prefix)), "is not valid")
+        words = next((family for prefix, family in FAMILIES.items() if kind.startswith(prefix)), "is not valid")
     return words if isinstance(words, str) else words(context)
 
 
@@ -92,7 +92,7 @@ def _counted(number: int, unit: str) -> str:
 
 _PYDANTIC_KINDS = frozenset(get_args(ErrorType))
 
-_WORDS: dict[str, str | Callable[[Context], str]] = {
+WORDS: dict[str, str | Callable[[Context], str]] = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
     "value_error": _own_rule,
@@ -122,7 +122,7 @@ _WORDS: dict[str, str | Callable[[Context], str]] = {
     "invalid_key": "must have text for its keys",
 }
 
-_FAMILIES = {
+FAMILIES = {
     "int_": "must be a whole number",
     "float_": "must be a number",
     "decimal_": "must be a number",
