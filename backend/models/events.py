@@ -57,9 +57,12 @@ class Place:
 def events_after(place: Place, marks: Sequence[Mark], text: str) -> Iterator[ServerEvent]:
     """Everything of a run that lies behind `place`: no gap, no repeat, whatever pieces came before.
 
-    Text between two marks comes as one `message.delta` `{text}`.
+    Text between two marks comes as one `message.delta` `{text}`. Whoever is at the end already is told the end again:
+    a server that was lost may have told more than it had stored, and a stream that never ends is asked for for ever.
     """
     at, offset = place.marks, place.offset
+    if marks and marks[-1].type in TERMINAL:
+        at = min(at, len(marks) - 1)
     for mark in marks[at:]:
         if mark.offset > offset:
             yield _delta(at, offset, mark.offset, text)

@@ -82,7 +82,8 @@ class LiveRun:
                     return
             if ended:
                 return
-            if place.marks == len(self.marks) and place.offset == len(self.text) and not self.ended:
+            # A place may also lie beyond what there is: then there is nothing to tell before the end.
+            if place.marks >= len(self.marks) and place.offset >= len(self.text) and not self.ended:
                 await self._changed()
 
     async def _changed(self) -> None:

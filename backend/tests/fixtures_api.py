@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,6 +184,13 @@ async def api(served_api: Api, openai_server: OpenAIServer) -> AsyncGenerator[Ap
     openai_server.reset()  # whatever still waits for the model is let go
     await served_api.hang_up()
     await served_api.settled()
+
+
+async def eventually(holds: Callable[[], bool], seconds: float = 5) -> None:
+    """Wait until this holds. Errors: `TimeoutError`."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 — for what is counted and tells nobody
+            await asyncio.sleep(0.005)
 
 
 def random_id() -> str:
