@@ -158,6 +158,10 @@ class OpenAIModel:
                 raise self._faults.too_slow(deadline, request.model, seconds, dead=True) from exc
 
     async def _attempts(self, until: float, request: ModelRequest, once: Callable[[ModelRequest], Awaitable[T]]) -> T:
+        try:
+            return await self._translated(request, once)
+        except ModelFault as fault:
+            failed = fault
         retries = stamina.retry_context(
             on=partial(_again, until),
             attempts=ATTEMPTS,
@@ -166,10 +170,6 @@ class OpenAIModel:
             wait_jitter=WAIT_JITTER_SECONDS,
             wait_max=LONGEST_WAIT_SECONDS,
         )
-        try:
-            return await self._translated(request, once)
-        except ModelFault as fault:
-            failed = fault
         async for attempt in retries:
             with attempt:
                 if attempt.num == 1:

@@ -16,6 +16,7 @@ from langgraph.graph import END, START, StateGraph
 
 from backend.graphs.nodes.recall import recall
 from backend.graphs.nodes.respond import respond
+from backend.graphs.prompt import contract_prompt
 from backend.graphs.state import Turn, TurnState
 from backend.models.agent import AgentContract
 
@@ -50,9 +51,10 @@ def _compiled(nodes: tuple[str, ...]) -> TurnGraph:
 
 @dataclass(frozen=True, slots=True)
 class CompiledAgent:
-    """A contract, parsed, with its graph."""
+    """A contract, parsed, with its graph and its part of the prompt."""
 
     contract: AgentContract
+    prompt: str
     graph: TurnGraph
 
     async def run(self, turn: Turn) -> TurnState:
@@ -78,7 +80,7 @@ class GraphCache:
 
     def add(self, tenant_id: UUID, contract: AgentContract) -> CompiledAgent:
         """Compile a version that is new here."""
-        compiled = CompiledAgent(contract, compile_graph(contract))
+        compiled = CompiledAgent(contract, contract_prompt(contract), compile_graph(contract))
         self._compiled[tenant_id, contract.id, contract.version] = compiled
         if len(self._compiled) > self._size:
             self._compiled.popitem(last=False)

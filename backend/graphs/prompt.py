@@ -27,6 +27,9 @@ ESCAPED = re.compile(
 )
 
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def compile_prompt(
     contract: AgentContract,
     *,
@@ -39,12 +42,28 @@ def compile_prompt(
     Texts of the contract stand in it literally. `summary`, `memories` (best first) and the descriptions of `tools` come
     from elsewhere, so they are quoted, a line each, in a way that no text can break out of.
     """
-    return "\n\n".join(section for section in _sections(contract, summary, memories, tools) if section) + "\n"
+    return in_context(contract_prompt(contract), summary=summary, memories=memories, tools=tools)
 
 
-def _sections(
-    contract: AgentContract, summary: str, memories: Sequence[RecalledMemory], tools: Sequence[ToolSpec]
-) -> Iterator[str]:
+def contract_prompt(contract: AgentContract) -> str:
+    """What the contract alone says: the same for every turn of a version."""
+    return _joined(_contract_sections(contract))
+
+
+def in_context(
+    prompt: str, *, summary: str = "", memories: Sequence[RecalledMemory] = (), tools: Sequence[ToolSpec] = ()
+) -> str:
+    """A contract's prompt with what is known at this turn."""
+    known = _joined(_turn_sections(summary, memories, tools))
+    return f"{prompt}\n{known}" if known else prompt
+
+
+def _joined(sections: Iterable[str]) -> str:
+    text = "\n\n".join(section for section in sections if section)
+    return f"{text}\n" if text else ""
+
+
+def _contract_sections(contract: AgentContract) -> Iterator[str]:
     yield _render("identity", name=contract.name, **contract.identity.model_dump())
     lines = trait_lines(contract.traits)
     yield _render("traits", lines="\n".join(line for trait, line in lines.items() if trait != "safety"))
@@ -56,6 +75,9 @@ def _sections(
         yield _interview(contract.interview)
     if contract.script:
         yield _script(contract.script)
+
+
+def _turn_sections(summary: str, memories: Sequence[RecalledMemory], tools: Sequence[ToolSpec]) -> Iterator[str]:
     if tools:
         yield _render("tools", lines="\n".join(f"- {quoted(tool.name)}: {quoted(tool.description)}" for tool in tools))
     if earlier := _quoted_lines(summary.splitlines()):
@@ -81,7 +103,7 @@ def band_of(value: int) -> int:
 def quoted(text: str) -> str:
     """`text` as one line of JSON string: whatever it holds, it ends where the closing quote says."""
     cut = text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 1]}…"
-    return ESCAPED.sub(_escaped, json.dumps(cut, ensure_ascii=False))
+    return ESCAPED.sub(_escaped, _ENCODE(cut))
 
 
 def _escaped(sign: re.Match[str]) -> str:

@@ -19,13 +19,14 @@ class TurnState(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn, as its graph needs it: what was said, what to use, and where to report.
+    """One turn, as its graph needs it: what was said, what to use, and where to report. `prompt` is the contract's.
 
     `history` ends with the message to answer. `on_text` takes each piece of the answer while it is written; without it
     the answer is asked for in one piece. `on_event` takes the events of a run that are no text: type and data.
     """
 
     contract: AgentContract
+    prompt: str
     model_name: str
     history: Sequence[PromptMessage]
     summary: str

@@ -161,6 +161,7 @@ class AgentInteractionService:
         return await compiled.run(
             Turn(
                 contract=compiled.contract,
+                prompt=compiled.prompt,
                 model_name=choice.used,
                 history=spoken.messages,
                 summary=spoken.summary,

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from langgraph.runtime import Runtime
 
 from backend.errors import ModelFailed
-from backend.graphs.prompt import compile_prompt
+from backend.graphs.prompt import in_context
 from backend.graphs.state import Turn, TurnState
 from backend.ports import MemoryContext, ModelReply, ModelRequest, PromptMessage, TextDelta
 
@@ -16,7 +16,7 @@ async def respond(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     """One answer. Errors: those of `LanguageModel`."""
     turn = runtime.context
     memories = state.get("memory", MemoryContext()).memories
-    prompt = compile_prompt(turn.contract, summary=turn.summary, memories=memories)
+    prompt = in_context(turn.prompt, summary=turn.summary, memories=memories)
     request = ModelRequest(
         contract=turn.contract,
         provider=turn.contract.configuration.llm_provider,
