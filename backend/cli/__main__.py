@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from backend import __version__
 from backend.cli import agents, keys
@@ -15,8 +15,22 @@ from backend.cli.failures import in_one_line
 from backend.cli.operations import migrate, seed, serve
 from backend.errors import NumenError
 
+
+class OneLineOfTrouble(TyperGroup):
+    """What goes wrong is one line on standard error, and exit status 1: never a traceback for a person's mistake."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except NumenError as error:
+            typer.echo(f"numen: {in_one_line(error.detail)}", err=True)
+            raise typer.Exit(1) from error
+
+
 app = typer.Typer(
     name="numen",
+    cls=OneLineOfTrouble,
     help="Numen: AI agents that are defined by a JSON contract.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -45,12 +59,8 @@ def numen(
 
 
 def main() -> None:
-    """Run the command line. What goes wrong is one line on standard error, and exit status 1."""
-    try:
-        app()
-    except NumenError as error:
-        typer.echo(f"numen: {in_one_line(error.detail)}", err=True)
-        sys.exit(1)
+    """Run the command line."""
+    app()
 
 
 if __name__ == "__main__":
