@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,18 +21,19 @@ _BROKEN_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SLASH = re.compile(rb"%(?:2[Ff]|5[Cc])")
 _PATH_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-LINGER_BYTES = 262_144
-"""How much of a refused body is read on, so that a client of a slightly too large one gets to read the answer."""
+LINGER_BYTES = 64 * 1024 * 1024
+"""How much of a refused body is thrown away after the answer: most clients read an answer only when they have sent
+everything, and one that is hung up on meanwhile sees a broken connection instead of the reason."""
 
 
 class RequestGuard:
     """ASGI middleware. Reads a body whole, at most `body_limit_bytes`, before the app runs; requests without one pass.
 
     So nothing of a body is left on the connection whatever route answers, and a route never waits for a slow sender.
-    A refused sender gets the whole answer at once, and the connection closes after it stops, or after `linger_seconds`.
+    A refused sender gets the whole answer at once; what it still sends is thrown away for `linger_seconds` at most.
     """
 
-    def __init__(self, app: ASGIApp, body_limit_bytes: int, linger_seconds: float = 1.0) -> None:
+    def __init__(self, app: ASGIApp, body_limit_bytes: int, linger_seconds: float = 2.0) -> None:
         self.app = app
         self.body_limit_bytes = body_limit_bytes
         self.linger_seconds = linger_seconds
@@ -86,7 +87,7 @@ class RequestGuard:
         elif first["type"] != "http.request":
             return
         if len(body) > self.body_limit_bytes:
-            await self._refuse(self._too_large, scope, receive, send)
+            await self._refuse(self._too_large, scope, receive, send, more=more)
             return
         whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
 
@@ -99,30 +100,29 @@ class RequestGuard:
 
         await self.app(scope, replay, send)
 
-    async def _refuse(self, error: NumenError, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer at once, but end the answer (which closes the connection) only when the sender had time to read it."""
-        headers = {"connection": "close"} | _ACCEPTED_ENCODING.get(type(error), {})
+    async def _refuse(
+        self, error: NumenError, scope: Scope, receive: Receive, send: Send, *, more: bool = True
+    ) -> None:
+        """Answer at once; end the answer, which closes the connection, when what comes after it was taken in."""
+        headers = {"connection": "close"}
+        if isinstance(error, UnsupportedMedia):
+            headers["accept-encoding"] = "identity"
         answer = problem_response(error, scope, headers)
         await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
         await send({"type": "http.response.body", "body": answer.body, "more_body": True})
-        await self._linger(receive)
+        if more:
+            await self._linger(receive)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _linger(self, receive: Receive) -> None:
-        try:
+        read = 0
+        with suppress(TimeoutError):
             async with asyncio.timeout(self.linger_seconds):
-                read = 0
                 while read < LINGER_BYTES:
                     message = await receive()
                     if message["type"] != "http.request" or not message.get("more_body"):
                         return
                     read += len(message.get("body", b""))
-                await asyncio.Event().wait()  # read no more of it: the sender stalls and looks for an answer
-        except TimeoutError:
-            return
-
-
-_ACCEPTED_ENCODING: Mapping[type[NumenError], dict[str, str]] = {UnsupportedMedia: {"accept-encoding": "identity"}}
 
 
 def unreadable_address(scope: Scope) -> MalformedUrl | None:
