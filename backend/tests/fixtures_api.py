@@ -179,11 +179,18 @@ async def served_api(
 @pytest.fixture
 async def api(served_api: Api, openai_server: OpenAIServer) -> AsyncGenerator[Api]:
     """The application, its default tenant made, its provider `openai` at the fixture `openai_server`."""
-    await make_default_tenant(served_api.container.database)
-    yield served_api
+    async with borrowed(served_api, openai_server):
+        yield served_api
+
+
+@contextlib.asynccontextmanager
+async def borrowed(served: Api, openai_server: OpenAIServer) -> AsyncGenerator[None]:
+    """An application for one test: with its default tenant, and left without anything that still happens."""
+    await make_default_tenant(served.container.database)
+    yield
     openai_server.reset()  # whatever still waits for the model is let go
-    await served_api.hang_up()
-    await served_api.settled()
+    await served.hang_up()
+    await served.settled()
 
 
 async def eventually(holds: Callable[[], bool], seconds: float = 5) -> None:
