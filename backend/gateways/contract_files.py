@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
 _TEMPORARY = ".tmp"
+_LONGEST_WRITE_SECONDS = 60.0
+_numbers = itertools.count()
 
 
 class DiskContractFiles:
@@ -44,8 +48,9 @@ class DiskContractFiles:
     def sweep(self) -> None:
         """See `ContractFiles.sweep`."""
         for agent_id in self.agents():
-            for left in (self._folder / str(agent_id)).glob(f".*{_TEMPORARY}"):
-                left.unlink(missing_ok=True)
+            for found in (self._folder / str(agent_id)).glob(f".*{_TEMPORARY}"):
+                if _is_left_behind(found):
+                    found.unlink(missing_ok=True)
 
 
 def _content(path: Path) -> bytes | None:
@@ -56,7 +61,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}{_TEMPORARY}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -67,6 +72,18 @@ def _replace(path: Path, content: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_left_behind(temporary: Path) -> bool:
+    """Whether nobody writes this file any more: its process is gone, or it is older than any write takes."""
+    try:
+        pid = int(temporary.name.split(".")[-3])
+        os.kill(pid, 0)
+        return time.time() - temporary.stat().st_mtime > _LONGEST_WRITE_SECONDS
+    except (ValueError, IndexError, ProcessLookupError):
+        return True
+    except (PermissionError, FileNotFoundError):  # somebody else's living process; or it is finished by now
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
 from backend.errors import AgentNotFound, PreconditionFailed, VersionNotFound
@@ -29,8 +30,7 @@ from backend.routers.dependencies import (
     Limit,
     Offset,
     Operation,
-    Paging,
-    TextQuery,
+    PageQuery,
     Viewer,
 )
 from backend.routers.idempotent_route import IdempotentRoute
@@ -44,6 +44,15 @@ _ABSENT = problem_responses(AgentNotFound)
 _CHANGED = problem_responses(AgentNotFound, PreconditionFailed)
 
 
+class AgentQuery(PageQuery):
+    """Which agents a list holds."""
+
+    status: AgentStatus | None = None
+    agent_type: AgentType | None = None
+    tag: str | None = Field(default=None, max_length=64)
+    q: str | None = Field(default=None, max_length=200, description="Words in the name or short description.")
+
+
 @router.post("", status_code=201, response_model=AgentResponse, operation_id="createAgent")
 async def create_agent(caller: Admin, agents: Agents, body: AgentCreateRequest, operation: Operation) -> Response:
     """Create an agent from its contract; everything not given has its default."""
@@ -55,15 +64,11 @@ async def list_agents(
     request: Request,
     caller: Viewer,
     agents: Agents,
-    paging: Paging,
-    status: AgentStatus | None = None,
-    agent_type: AgentType | None = None,
-    tag: Annotated[TextQuery, Query(max_length=64)] = None,
-    q: Annotated[TextQuery, Query(max_length=200, description="Words in the name or short description.")] = None,
+    query: Annotated[AgentQuery, Query()],
 ) -> Response:
     """List agents, newest first. The total is in X-Total-Count, the next page in Link. Archived ones only by status."""
-    which = AgentFilter(status, agent_type, tag, q)
-    page = await agents.list_page(caller, which, paging.cursor, paging.limit, paging.offset)
+    which = AgentFilter(query.status, query.agent_type, query.tag, query.q)
+    page = await agents.list_page(caller, which, query.place(), query.limit, query.offset)
     return add_page_headers(agents_answer(page.items), request, page.total, page.next)
 
 

@@ -6,13 +6,13 @@ They take `HTTPConnection`, so that WebSockets use the same ones, and are `async
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 from uuid import UUID
 
 from fastapi import Depends, Query
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import HTTPConnection, Request
 
 from backend.errors import Forbidden, Invalid
@@ -168,33 +168,30 @@ TextQuery = str | None
 """Text of a query; the edge has already refused what is not UTF-8 and U+0000."""
 
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
-    """Which page of a list."""
+class PageQuery(BaseModel):
+    """Which page of a list: by offset, or by cursor from where the one before ended.
 
-    limit: int
-    offset: int
-    cursor: Cursor | None
+    One model is several times cheaper for FastAPI than the same parameters one by one.
+    """
 
+    model_config = ConfigDict(frozen=True)
 
-async def _page(
-    limit: Limit,
-    offset: Offset,
-    cursor: Annotated[str | None, Query(max_length=200, description="Where to go on, from the Link header.")] = None,
-) -> PageRequest:
-    return PageRequest(limit, offset, None if cursor is None else _decoded(cursor))
+    limit: int = Field(default=50, ge=1, le=100, description="At most so many.")
+    offset: int = Field(default=0, ge=0, le=_LARGEST_OFFSET, description="Leave out the first so many.")
+    cursor: str | None = Field(default=None, max_length=200, description="Where to go on, from the Link header.")
 
-
-def _decoded(cursor: str) -> Cursor:
-    try:
-        return Cursor.decode(cursor)
-    except Invalid as error:
-        refused = ParameterError("", "is not a cursor of this server", location="query", name="cursor")
-        raise Invalid(error.detail, [refused]) from error
+    def place(self) -> Cursor | None:
+        """Where to go on. Errors: `Invalid` for what is no cursor of ours."""
+        if self.cursor is None:
+            return None
+        try:
+            return Cursor.decode(self.cursor)
+        except Invalid as error:
+            refused = ParameterError("", "is not a cursor of this server", location="query", name="cursor")
+            raise Invalid(error.detail, [refused]) from error
 
 
-Paging = Annotated[PageRequest, Depends(_page)]
-"""A page by offset, or by cursor from where the one before ended."""
+Paging = Annotated[PageQuery, Query()]
 
 # --- preconditions ---------------------------------------------------------------------------------------
 

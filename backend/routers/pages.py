@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,6 +14,7 @@ def add_page_headers(response: Response, request: Request, total: int, following
     """X-Total-Count, and Link with the address of the next page (RFC 8288) when there is one."""
     response.headers["x-total-count"] = str(total)
     if following is not None:
-        url = request.url.remove_query_params(["offset", "cursor"]).include_query_params(cursor=following.encode())
-        response.headers["link"] = f'<{url.path}?{url.query}>; rel="next"'
+        kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("offset", "cursor")]
+        query = urlencode([*kept, ("cursor", following.encode())])
+        response.headers["link"] = f'<{request.scope["path"]}?{query}>; rel="next"'
     return response

@@ -16,7 +16,7 @@ from backend.errors import (
 )
 from backend.models.message import Message
 from backend.models.thread import Feedback, Thread, ThreadCreate, ThreadStatus, ThreadUpdate
-from backend.routers.dependencies import Limit, Member, Operation, Paging, Threads, Viewer
+from backend.routers.dependencies import Limit, Member, Operation, PageQuery, Threads, Viewer
 from backend.routers.idempotent_route import IdempotentRoute
 from backend.routers.pages import add_page_headers
 from backend.routers.problems import problem_responses
@@ -24,6 +24,12 @@ from backend.routers.problems import problem_responses
 router = APIRouter(prefix="/api/v1", tags=["threads"], route_class=IdempotentRoute)
 _NO_AGENT = problem_responses(AgentNotFound)
 _NO_THREAD = problem_responses(ThreadNotFound)
+
+
+class ThreadQuery(PageQuery):
+    """Which threads a list holds."""
+
+    status: ThreadStatus | None = None
 
 
 @router.post(
@@ -47,11 +53,10 @@ async def list_threads(
     caller: Viewer,
     threads: Threads,
     agent_id: UUID,
-    paging: Paging,
-    status: ThreadStatus | None = None,
+    query: Annotated[ThreadQuery, Query()],
 ) -> list[Thread]:
     """List your threads with an agent, newest first (an admin: the tenant's). Archived ones only by status."""
-    page = await threads.list_page(caller, agent_id, status, paging.cursor, paging.limit, paging.offset)
+    page = await threads.list_page(caller, agent_id, query.status, query.place(), query.limit, query.offset)
     add_page_headers(response, request, page.total, page.next)
     return list(page.items)
 

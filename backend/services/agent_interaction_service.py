@@ -103,14 +103,19 @@ class AgentInteractionService:
 
     async def _drive(self, run: LiveRun, turn: OpenTurn, request: ChatRequest, *, streaming: bool) -> None:
         bind_log_context(run_id=str(run.run_id))
-        keeper = asyncio.create_task(self._keep(run, turn))
+        keepers: list[asyncio.Task[None]] = []
+        start_keeping = asyncio.get_running_loop().call_later(  # most turns are over before there is anything to keep
+            _KEEP_SECONDS, lambda: keepers.append(asyncio.create_task(self._keep(run, turn)))
+        )
         try:
             await self._conclude(run, turn, await self._answer(run, turn, streaming=streaming))
         except NumenError as error:
             _log.error("run could not be stored", code=error.code)
             run.fail(error)
         finally:
-            keeper.cancel()
+            start_keeping.cancel()
+            for keeper in keepers:
+                keeper.cancel()
             self._runs.remove(run)
             self._give_back(request)
             if not run.ended:
@@ -225,12 +230,12 @@ class AgentInteractionService:
 
     async def _keep(self, run: LiveRun, turn: OpenTurn) -> None:
         while True:
-            await asyncio.sleep(_KEEP_SECONDS)
             with suppress(DatabaseUnavailable):  # the lease outlives short outages
                 stop = await self._ledger.keep(turn, run.text, run.marks)
                 if stop is None or stop:
                     run.stop("cancelled" if stop else "shutdown")
                     return
+            await asyncio.sleep(_KEEP_SECONDS)
 
 
 def _window(compiled: CompiledAgent, turn: OpenTurn) -> Window:

@@ -85,7 +85,8 @@ class Shop:
 
         async def read_notes(caller: Member, paging: Paging, if_none_match: IfNoneMatch) -> dict[str, Any]:
             known = None if if_none_match is None else "7" in if_none_match
-            return {"limit": paging.limit, "offset": paging.offset, "cursor": paging.cursor is not None, "known": known}
+            place = paging.place()
+            return {"limit": paging.limit, "offset": paging.offset, "cursor": place is not None, "known": known}
 
         async def delete_notes(caller: Member, if_match: IfMatch) -> dict[str, Any]:
             return {"matches": None if if_match is None else "7" in if_match}
