@@ -200,6 +200,8 @@ class _Tenant:
                     raise error
                 return
             try:
+                if connection.is_closed():  # or an InterfaceError, when the pool took the lost connection back
+                    raise asyncpg.ConnectionDoesNotExistError("the connection was lost before the commit")
                 await cast("HouseConnection", connection).commit_and_clean()
             except BaseException:
                 await self._roll_back()
