@@ -19,6 +19,7 @@ from backend.routers.problems import PROBLEM_MEDIA_TYPE, instance_of, problem_bo
 from backend.telemetry import get_logger
 
 HEADER_LIMIT_BYTES = 65_536
+_LINGER_SECONDS = 0.5
 # Java's client offers HTTP/2 with its first request, and httptools drops the body of a request that offers an upgrade.
 _OFFER = b"\r\nUpgrade: h2c"
 
@@ -38,6 +39,9 @@ class _DeadlineProtocol(HttpToolsProtocol):
 
     The time does not start anew when bytes arrive (one byte a second is the attack). It does not count while we are
     the slow ones: while reading is paused, or while the answer before is still being made.
+
+    Who is refused gets the answer and its end at once. What they still send is thrown away for a moment: a connection
+    that is closed under a sender breaks before the answer is read.
     """
 
     header_seconds: float
@@ -47,6 +51,9 @@ class _DeadlineProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _timed: _Phase | None = None
     _header_bytes = 0
+    _paused_at: float | None = None
+    _excused = 0.0
+    _refused = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -57,16 +64,27 @@ class _DeadlineProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._paused_at is not None:
+            self._excuse_pause()
         if _OFFER in data and self._phase is _Phase.NOTHING:
             data = _without_offer(data)
         super().data_received(data)
-        if self.transport.is_closing():
+        if self.flow.read_paused:
+            self._paused_at = self.loop.time()
+        if self.transport.is_closing() or self._refused:
             self._disarm()
-        elif self._phase is _Phase.BODY:
+        else:
+            self._watch(len(data))
+
+    def _watch(self, received: int) -> None:
+        """See to it that the deadline of what is still owed runs."""
+        if self._phase is _Phase.BODY:
             if self._timed is not _Phase.BODY:
                 self._arm(_Phase.BODY)
         elif self._phase is _Phase.HEADER:
-            self._header_bytes += len(data)
+            self._header_bytes += received
             if self._header_bytes > HEADER_LIMIT_BYTES:
                 self._refuse(HeaderTooLarge(f"The header may have at most {HEADER_LIMIT_BYTES} bytes."))
             elif self._deadline is None:
@@ -93,25 +111,38 @@ class _DeadlineProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(MalformedRequest(f"{msg} The connection is closed."))
 
-    def _arm(self, phase: _Phase) -> None:
+    def _arm(self, phase: _Phase, seconds: float | None = None) -> None:
         self._disarm()
-        seconds = self.body_seconds if phase is _Phase.BODY else self.header_seconds
+        if seconds is None:
+            seconds = self.body_seconds if phase is _Phase.BODY else self.header_seconds
         self._timed = phase
         self._deadline = self.loop.call_later(seconds, self._too_late)
 
     def _disarm(self) -> None:
+        self._excused = 0.0
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = self._timed = None
 
+    def _excuse_pause(self) -> None:
+        now = self.loop.time()
+        self._excused += now - (self._paused_at or now)
+        self._paused_at = now if self.flow.read_paused else None
+
     def _too_late(self) -> None:
         if self.transport.is_closing():
             return
+        timed = self._timed or _Phase.HEADER
+        self._excuse_pause()
         # In the phase BODY the newest cycle is the sender's own; before that, it is one that came earlier.
-        ours = self._phase is not _Phase.BODY and self._answering()
-        if ours or self.flow.read_paused or self.pipeline:
-            self._arm(self._timed or _Phase.HEADER)
-            return
+        if self.pipeline or (self._phase is not _Phase.BODY and self._answering()):
+            self._arm(timed)
+        elif self._excused > 0:
+            self._arm(timed, self._excused)
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
         _log.info("sender too slow", owed=self._phase.value, client=self.client and self.client[0])
         if self._phase is _Phase.NOTHING:
             self.transport.close()  # not one byte of a request: nobody to answer
@@ -129,10 +160,17 @@ class _DeadlineProtocol(HttpToolsProtocol):
         """Answer where no answer has begun, and close."""
         cycle = self._cycle()
         begun = cycle is not None and cycle.response_started and (self._phase is _Phase.BODY or self._answering())
-        if not begun:
-            self.transport.write(self._problem(error))
+        self._refused = True
         self._disarm()
-        self.transport.close()
+        if begun or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write(self._problem(error))
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True  # it cannot answer any more
+            cycle.message_event.set()
 
     def _problem(self, error: NumenError) -> bytes:
         scope = cast("dict[str, Any]", self.scope) if self._phase is _Phase.BODY else {}
