@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
@@ -38,12 +39,22 @@ class ClientSettings:
         if not url:
             url = f"http://{_host(found.get('NUMEN_HOST', ''))}:{found.get('NUMEN_PORT', '8000')}"
             key = key or found.get("NUMEN_BOOTSTRAP_KEY", "").strip()
-        scheme, _, rest = url.partition("://")
-        if scheme not in ("http", "https") or not rest:
-            raise CommandFailed(f"NUMEN_URL must look like http://127.0.0.1:8000, not {url!r}.")
-        host = rest.partition("/")[0].rsplit("@", 1)[-1]
-        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-        return cls(url, key or None, name in _LOCAL)
+        return cls(url, key or None, _host_in(url) in _LOCAL)
+
+
+def _host_in(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    else:
+        if usable:
+            return parts.hostname or ""
+    raise CommandFailed(
+        f"{url!r} is no address of a server: set NUMEN_URL to something like http://127.0.0.1:8000, "
+        "or correct NUMEN_HOST and NUMEN_PORT."
+    )
 
 
 def _host(bound: str) -> str:

@@ -29,6 +29,7 @@ __all__ = [
     "openai_server_process",
     "owner",
     "quiet_logs",
+    "running_server",
     "served_api",
     "tenant",
 ]

@@ -25,9 +25,6 @@ async def server_checks(url: str) -> AsyncIterator[Check]:
             found = f"nothing answers at {url} ({type(error).__name__})"
             yield Check("server", "fail", found, "Start it with `numen serve`, or set NUMEN_URL.")
             return
-        except httpx.InvalidURL as error:
-            yield Check("server", "fail", f"{url}: {error}", "Correct NUMEN_URL.")
-            return
         document = _object(answer)
         told = cast("Mapping[str, Mapping[str, str]] | None", document.get("dependencies"))
         if told is None:

@@ -38,13 +38,17 @@ class ScratchTenant:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A running deployment: its settings, its database, its server, and two tenants who know nothing of each other."""
+    """A running deployment, and two tenants in it who know nothing of each other.
+
+    `patience` is how many seconds the mirror may take.
+    """
 
     settings: Settings
     database: Database
     url: str
     home: ScratchTenant
     stranger: ScratchTenant
+    patience: float = MIRROR_SECONDS
 
     @property
     def door(self) -> Door:
@@ -59,7 +63,7 @@ class Ground:
             folder = self.settings.prompts_dir
             return not await differing_agents(self.database, folder, self.home.tenant_id, wanted)
 
-        return await until(equal)
+        return await until(equal, self.patience)
 
 
 async def until(holds: Callable[[], Awaitable[bool]], seconds: float = MIRROR_SECONDS) -> bool:

@@ -51,7 +51,8 @@ async def _belongings(door: Door) -> dict[str, str]:
 async def _state(door: Door, ids: Ids) -> list[Any]:
     paths = (f"/agents/{ids['agent_id']}", f"/threads/{ids['thread_id']}", f"/threads/{ids['thread_id']}/messages")
     keys = [(one["id"], one["revoked_at"]) for one in await door.ok("GET", "/api-keys")]
-    return [keys, *[await door.ok("GET", path) for path in paths]]
+    answers = [await door.send("GET", path) for path in paths]
+    return [keys, *[(one.status_code, one.json() if one.is_success else None) for one in answers]]
 
 
 async def _every_route(ground: Ground, proof: Proof, known: list[Route], ours: Ids) -> None:

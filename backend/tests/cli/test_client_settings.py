@@ -51,7 +51,14 @@ def test_a_key_is_not_shown() -> None:
     assert "secret" not in repr(ClientSettings.read({"NUMEN_API_KEY": "secret"}))
 
 
-@pytest.mark.parametrize("url", ["numen.example.com", "ftp://numen.example.com", "http://"])
+@pytest.mark.parametrize(
+    "url", ["numen.example.com", "ftp://numen.example.com", "http://", "http://x:0", "http://x:99999", "http://[x"]
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(CommandFailed, match="NUMEN_URL must look like"):
+    with pytest.raises(CommandFailed, match="is no address of a server: set NUMEN_URL"):
         ClientSettings.read({"NUMEN_URL": url})
+
+
+def test_a_port_that_is_none_is_refused() -> None:
+    with pytest.raises(CommandFailed, match=r"'http://127\.0\.0\.1:many' is no address .* NUMEN_PORT"):
+        ClientSettings.read({"NUMEN_PORT": "many"})
