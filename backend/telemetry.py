@@ -178,7 +178,6 @@ def configure_logging(level: Literal["debug", "info", "warning", "error"], forma
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=before,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-            keep_exc_info=True,
         )
     )
     root = logging.getLogger()
