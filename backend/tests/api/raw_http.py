@@ -89,7 +89,10 @@ def _bytes(text: str | bytes) -> bytes:
 
 
 async def _read(reader: asyncio.StreamReader, *, no_body: bool) -> Answer:
-    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    first = "HTTP/1.1 100"
+    lines: list[str] = []
+    while " 100" in first:  # the answer to Expect: 100-continue
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
     status = int(first.split(" ", 2)[1])
     if no_body or status in (204, 304):
