@@ -200,8 +200,7 @@ class _Tenant:
                     raise error
                 return
             try:
-                if connection.is_closed():  # or an InterfaceError, when the pool took the lost connection back
-                    raise asyncpg.ConnectionDoesNotExistError("the connection was lost before the commit")
+                connection.is_in_transaction()  # an InterfaceError, when it was lost and the pool took it back
                 await cast("HouseConnection", connection).commit_and_clean()
             except BaseException:
                 await self._roll_back()

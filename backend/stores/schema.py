@@ -24,6 +24,8 @@ async def create_database(maintenance_url: str, name: str) -> bool:
         quoted = await connection.fetchval("SELECT quote_ident($1)", name)
         await connection.execute(f"CREATE DATABASE {quoted}")
         return True
+    except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):  # somebody else was faster
+        return False
     finally:
         await connection.close()
 

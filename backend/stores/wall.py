@@ -18,7 +18,8 @@ SELECT format('the role %s may become %s', current_user, rolname)
  WHERE (rolsuper OR rolbypassrls) AND rolname <> current_user AND pg_has_role(current_user, oid, 'member')
 UNION ALL
 SELECT format('the role %s owns %s', current_user, oid::regclass)
-  FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND relowner = current_user::regrole
+  FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm')
+   AND relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
 UNION ALL
 SELECT format('the table %s has a tenant and no forced row-level security with a policy', held.oid::regclass)
   FROM pg_class held JOIN pg_attribute named ON named.attrelid = held.oid

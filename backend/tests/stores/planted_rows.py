@@ -20,6 +20,7 @@ APP_FILES = ("agents", "api_keys", "audit", "idempotency", "runs", "threads", "u
 SENTINEL = "only for the tenant who wrote it"
 LEASE = timedelta(seconds=30)
 _KEY = "repeated-request"
+_BEFORE_THE_FIRST = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
 
 
 def app_queries() -> dict[str, str]:
@@ -97,7 +98,7 @@ def arguments(it: Planted) -> dict[str, tuple[Any, ...]]:
 
 def _agents(it: Planted) -> dict[str, tuple[Any, ...]]:
     agent, user, now = it.contract, it.caller.user_id, datetime.now(UTC)
-    json, page = contract().stored_json(), (None, None, None, None, 10, 0)
+    json, page = contract().stored_json(), (None, None, *_BEFORE_THE_FIRST, 10, 0)
     return {
         "agents.get": (agent.id,),
         "agents.lock": (agent.id,),
@@ -171,7 +172,7 @@ def _threads(it: Planted) -> dict[str, tuple[Any, ...]]:
     return {
         "threads.insert": (uuid4(), agent, it.caller.user_id, ""),
         "threads.get": (thread, None),
-        "threads.list_page": (agent, None, None, None, None, 10, 0),
+        "threads.list_page": (agent, None, None, *_BEFORE_THE_FIRST, 10, 0),
         "threads.count": (agent, None, None),
         "threads.update": (thread, None, "New", None),
         "threads.delete": (it.idle_thread, None),
