@@ -64,24 +64,23 @@ class CompiledAgent:
 
 
 class GraphCache:
-    """Compiled agents by tenant, agent and version; a version never changes, so nothing has to be invalidated."""
+    """The newest compiled version of each agent that was talked to lately."""
 
     def __init__(self, size: int = _LARGEST_CACHE) -> None:
         self._size = size
-        self._compiled: OrderedDict[tuple[UUID, UUID, str], CompiledAgent] = OrderedDict()
+        self._compiled: OrderedDict[tuple[UUID, UUID], CompiledAgent] = OrderedDict()
 
-    def get(self, tenant_id: UUID, agent_id: UUID, version: str) -> CompiledAgent | None:
-        """The compiled agent, if this version was asked for lately."""
-        key = (tenant_id, agent_id, version)
-        known = self._compiled.get(key)
+    def get(self, tenant_id: UUID, agent_id: UUID) -> CompiledAgent | None:
+        """The compiled agent; whether it is of the version in force is for the caller to see."""
+        known = self._compiled.get((tenant_id, agent_id))
         if known is not None:
-            self._compiled.move_to_end(key)
+            self._compiled.move_to_end((tenant_id, agent_id))
         return known
 
     def add(self, tenant_id: UUID, contract: AgentContract) -> CompiledAgent:
         """Compile a version that is new here."""
         compiled = CompiledAgent(contract, contract_prompt(contract), compile_graph(contract))
-        self._compiled[tenant_id, contract.id, contract.version] = compiled
+        self._compiled[tenant_id, contract.id] = compiled
         if len(self._compiled) > self._size:
             self._compiled.popitem(last=False)
         return compiled

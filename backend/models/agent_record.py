@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import NamedTuple
 from uuid import UUID
 
 from backend.models.agent import AgentContract
@@ -20,8 +20,7 @@ class AgentFilter:
     q: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AgentRecord:
+class AgentRecord(NamedTuple):
     """One row of `agents`. Parsing a contract costs more than reading it, so reads pass the text through."""
 
     id: UUID
@@ -37,7 +36,7 @@ class AgentRecord:
     contract_json: str
 
     @classmethod
-    def new(cls, contract: AgentContract) -> Self:
+    def of(cls, contract: AgentContract) -> AgentRecord:
         """The row of an agent that was just made."""
         return cls(
             id=contract.id,
@@ -53,10 +52,9 @@ class AgentRecord:
             contract_json=contract.stored_json(),
         )
 
-    def with_contract(self, contract: AgentContract) -> Self:
+    def with_contract(self, contract: AgentContract) -> AgentRecord:
         """The same row after an update."""
-        return replace(
-            self,
+        return self._replace(
             type=contract.type,
             version=contract.version,
             status=contract.metadata.status,

@@ -13,6 +13,7 @@ from backend.models.base import FrozenModel, Problem, example, refusal
 from backend.models.fields import Line, SemanticVersion, Tags, Utc
 
 EXPORT_FORMAT = "numen.agent/1"
+LONGEST_HISTORY = 1000
 WHEN = "2026-11-01T09:00:00Z"
 OWNER = "660e8400-e29b-41d4-a716-446655440001"
 EXAMPLE_CHANGE: dict[str, Any] = {"path": "/traits/empathy", "before": 70, "after": 90}
@@ -140,7 +141,7 @@ class AgentExport(FrozenModel):
 
     format: Literal["numen.agent/1"] = EXPORT_FORMAT
     contract: PortableContract
-    versions: Annotated[tuple[PortableVersion, ...], Field(max_length=1000)] = ()
+    versions: Annotated[tuple[PortableVersion, ...], Field(max_length=LONGEST_HISTORY)] = ()
 
     @model_validator(mode="after")
     def _versions_belong_together(self) -> Self:

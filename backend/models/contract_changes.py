@@ -13,6 +13,7 @@ from backend.models.explanation import pointer
 
 METADATA_FIELDS = ("tags", "status")
 NOT_BEHAVIOUR = ("/name", "/metadata")
+LARGEST_NUMBER = 999_999_999
 LONGEST_VALUE = 60
 LONGEST_SUMMARY = 500
 
@@ -72,14 +73,22 @@ def _differences(path: str, before: Any, after: Any) -> Iterator[FieldChange]:
         yield FieldChange(path=path, before=before, after=after)
 
 
+def changes_behaviour(changes: Sequence[FieldChange]) -> bool:
+    """Whether more than the name, the tags or the status is changed."""
+    return not all(change.path.startswith(NOT_BEHAVIOUR) for change in changes)
+
+
 def next_version(version: str, changes: Sequence[FieldChange]) -> str:
-    """The number after `version`: minor for behaviour, patch for name, tags or status alone, the same for nothing."""
+    """The number after `version`: minor for behaviour, patch for name, tags or status alone, the same for nothing.
+
+    A number that cannot grow any more (an imported one may be that large) is carried over to the one before it.
+    """
     major, minor, patch = (int(number) for number in version.split("."))
     if not changes:
         return version
-    if all(change.path.startswith(NOT_BEHAVIOUR) for change in changes):
+    if not changes_behaviour(changes) and patch < LARGEST_NUMBER:
         return f"{major}.{minor}.{patch + 1}"
-    return f"{major}.{minor + 1}.0"
+    return f"{major}.{minor + 1}.0" if minor < LARGEST_NUMBER else f"{major + 1}.0.0"
 
 
 def summarize(changes: Sequence[FieldChange]) -> str:

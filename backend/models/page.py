@@ -39,7 +39,7 @@ class Cursor:
             ) from error
 
 
-NEWEST = Cursor(datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
+NEWEST = Cursor(datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
 """Before every item: where a list begins."""
 
 

@@ -5,6 +5,7 @@ python -m backend.scripts.serve
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import sys
@@ -43,6 +44,10 @@ def serve(settings: Settings) -> None:
     configure_logging(settings.log_level, settings.log_format)
     # Threads that write files give the interpreter back sooner than after the default 5 ms: requests wait for it.
     sys.setswitchinterval(0.0005)
+    # What was imported stays: leave it out of every collection, and collect what requests leave less often.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
     uvloop.run(_serve(settings))
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from backend.errors import DatabaseUnavailable, NumenError, RunStopped
 from backend.graphs.compiler import CompiledAgent, GraphCache
 from backend.graphs.state import Turn, TurnState
+from backend.models.agent import AgentContract
 from backend.models.events import Mark
 from backend.models.run import ChatReply, ChatRequest, ReplyMetadata, TokenUsage
 from backend.models.tenant import Caller
@@ -79,61 +80,67 @@ class AgentInteractionService:
         if operation_id is not None and (joined := self._joined(caller, operation_id)) is not None:
             return joined
         if request.thread_id is not None:
-            await self._turns.take(request.thread_id)
+            await self._turns.take((caller.tenant_id, caller.user_id, request.thread_id))
         try:
-            opened = await self._ledger.open(caller, agent_id, request, operation_id)
+            compiled = self._graphs.get(caller.tenant_id, agent_id)
+            known_version = compiled.contract.version if compiled else None
+            opened = await self._ledger.open(caller, agent_id, request, operation_id, known_version)
         except BaseException:
-            self._give_back(request)
+            self._give_back(caller, request)
             raise
         if isinstance(opened, StoredRun):
-            self._give_back(request)
+            self._give_back(caller, request)
             return _replayed(caller, opened)
         run = LiveRun(opened.ids.run_id, caller.tenant_id, caller.user_id)
         self._runs.add(run)
-        self._runs.keep(asyncio.create_task(self._drive(run, opened, request, streaming=streaming)))
+        self._runs.keep(asyncio.create_task(self._drive(run, opened, request, compiled, streaming=streaming)))
         return run
 
     def _joined(self, caller: Caller, operation_id: UUID) -> LiveRun | None:
         run = self._runs.get(new_id(operation_id, "run"))
         return run if run is not None and run.tenant_id == caller.tenant_id else None
 
-    def _give_back(self, request: ChatRequest) -> None:
+    def _give_back(self, caller: Caller, request: ChatRequest) -> None:
         if request.thread_id is not None:
-            self._turns.give_back(request.thread_id)
+            self._turns.give_back((caller.tenant_id, caller.user_id, request.thread_id))
 
-    async def _drive(self, run: LiveRun, turn: OpenTurn, request: ChatRequest, *, streaming: bool) -> None:
+    async def _drive(
+        self, run: LiveRun, turn: OpenTurn, request: ChatRequest, known: CompiledAgent | None, *, streaming: bool
+    ) -> None:
         bind_log_context(run_id=str(run.run_id))
         keepers: list[asyncio.Task[None]] = []
         start_keeping = asyncio.get_running_loop().call_later(  # most turns are over before there is anything to keep
             _KEEP_SECONDS, lambda: keepers.append(asyncio.create_task(self._keep(run, turn)))
         )
         try:
-            await self._conclude(run, turn, await self._answer(run, turn, streaming=streaming))
+            await self._conclude(run, turn, await self._answer(run, turn, known, streaming=streaming))
         except NumenError as error:
             _log.error("run could not be stored", code=error.code)
             run.fail(error)
+        except Exception:  # noqa: BLE001 — the outer seam of this task: the answer could not be stored, whatever broke
+            _log.exception("run could not be stored")
+            run.fail(NumenError("The answer could not be stored; the error has been logged."))
         finally:
             start_keeping.cancel()
             for keeper in keepers:
                 keeper.cancel()
             self._runs.remove(run)
-            self._give_back(request)
+            self._give_back(turn.caller, request)
             if not run.ended:
                 run.fail(RunStopped("The server stopped before the answer was finished."))
 
-    async def _answer(self, run: LiveRun, turn: OpenTurn, *, streaming: bool) -> tuple[Outcome, ChatReply | NumenError]:
+    async def _answer(
+        self, run: LiveRun, turn: OpenTurn, known: CompiledAgent | None, *, streaming: bool
+    ) -> tuple[Outcome, ChatReply | NumenError]:
         run.mark("run.started", _started(turn))
-        begun = turn.begun
         try:
-            compiled = self._graphs.get(turn.caller.tenant_id, turn.ids.agent_id, begun.version)
-            if compiled is None:
-                compiled = self._graphs.add(turn.caller.tenant_id, await self._ledger.contract(turn))
+            compiled = self._compiled(turn, known)
             spoken = _window(compiled, turn)
             choice = self._catalog.resolve(
                 compiled.contract.configuration.llm_provider, compiled.contract.configuration.llm_model
             )
             asking = asyncio.create_task(self._ask(run, turn, compiled, spoken, choice, streaming=streaming))
-            run.task = asking
+            run.driven_by(asking)
             return self._succeeded(run, turn, spoken, choice, await asking)
         except asyncio.CancelledError:
             if run.stop_reason is None:
@@ -144,6 +151,12 @@ class AgentInteractionService:
         except Exception:  # noqa: BLE001 — the seam of this background task: whatever broke, the turn is stored as failed
             _log.exception("run failed")
             return self._failed(run, turn, NumenError("The turn failed on our side; the error has been logged."))
+
+    def _compiled(self, turn: OpenTurn, known: CompiledAgent | None) -> CompiledAgent:
+        text = turn.begun.contract_json
+        if text is None and known is not None:
+            return known
+        return self._graphs.add(turn.caller.tenant_id, AgentContract.model_validate_json(text or ""))
 
     async def _ask(
         self,

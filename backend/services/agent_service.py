@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -18,6 +17,7 @@ from backend.models.agent import AgentContract
 from backend.models.agent_record import AgentFilter, AgentRecord
 from backend.models.agent_requests import AgentCreateRequest, AgentUpdateRequest
 from backend.models.agent_versions import (
+    LONGEST_HISTORY,
     AgentExport,
     AgentVersion,
     AgentVersionSummary,
@@ -27,7 +27,7 @@ from backend.models.agent_versions import (
     RollbackRequest,
     VersionDiff,
 )
-from backend.models.contract_changes import diff, merge, next_version, summarize
+from backend.models.contract_changes import LARGEST_NUMBER, changes_behaviour, diff, merge, next_version, summarize
 from backend.models.explanation import explain
 from backend.models.page import Cursor, Page
 from backend.models.tenant import Caller
@@ -44,8 +44,7 @@ _COUNTED_FOR = timedelta(seconds=1)
 _MOST_TOTALS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class AgentDocument:
+class AgentDocument(NamedTuple):
     """An agent as it is answered: the JSON of `AgentResponse`, and the version that its ETag names."""
 
     id: UUID
@@ -187,10 +186,13 @@ class AgentService:
         return self._wrote(record)
 
     async def export(self, caller: Caller, agent_id: UUID) -> AgentExport:
-        """The agent as one portable file: contract and history, no tenant data. Errors: `AgentNotFound`."""
+        """The agent as one portable file: contract and history (the newest `LONGEST_HISTORY` versions), no tenant data.
+
+        Errors: `AgentNotFound`.
+        """
         async with self._database.tenant(caller.tenant_id) as tx:
             record = _found(await tx.agents.get(agent_id))
-            history = await tx.agents.history(agent_id)
+            history = await tx.agents.history(agent_id, LONGEST_HISTORY)
         return AgentExport(
             contract=PortableContract.of(record.contract()), versions=tuple(_portable(one) for one in history)
         )
@@ -202,7 +204,7 @@ class AgentService:
         contract = file.contract.to_contract(**owned)
         _refuse_unordered(file)
         self._check.refuse(contract)
-        earlier = [one for one in file.versions if one.version != contract.version]
+        earlier = sorted((one for one in file.versions if one.version != contract.version), key=_number)
         own = next((one for one in file.versions if one.version == contract.version), None)
         async with self._database.tenant(caller.tenant_id) as tx:
             author = Author(caller.user_id, caller.api_key_id)
@@ -240,7 +242,7 @@ class AgentService:
         self._check.refuse(contract)
         async with self._database.tenant(caller.tenant_id) as tx:
             if await tx.agents.insert(contract, summary, Author(caller.user_id, caller.api_key_id)):
-                record = AgentRecord.new(contract)
+                record = AgentRecord.of(contract)
             else:
                 record = _found(await tx.agents.get(contract.id))
         return self._wrote(record)
@@ -257,7 +259,8 @@ class AgentService:
         changes = diff(record.contract(), after)
         if not changes:
             return record
-        self._check.refuse(after)
+        if changes_behaviour(changes):  # an agent whose provider is gone can still be renamed and archived
+            self._check.refuse(after)
         version = next_version(record.version, changes)
         written = after.model_copy(update={"version": version, "updated_at": self._clock.now()})
         await agents.update(written, summary or summarize(changes), author, action)
@@ -346,10 +349,18 @@ def _imported(version: PortableVersion, owned: Mapping[str, UUID]) -> AgentVersi
     )
 
 
+def _number(one: PortableContract | PortableVersion) -> tuple[int, ...]:
+    return tuple(int(part) for part in one.version.split("."))
+
+
 def _refuse_unordered(file: AgentExport) -> None:
-    numbers = [tuple(int(part) for part in one.version.split(".")) for one in file.versions]
-    highest = max(numbers, default=None)
-    if highest is not None and tuple(int(part) for part in file.contract.version.split(".")) != highest:
+    own, highest = _number(file.contract), max(map(_number, file.versions), default=None)
+    if own[0] >= LARGEST_NUMBER:
+        raise InvalidContract(
+            "After the version of the file's contract there is no other.",
+            [FieldError("/contract/version", f"its first number must be below {LARGEST_NUMBER}")],
+        )
+    if highest is not None and own != highest:
         raise InvalidContract(
             "The file's contract is not its newest version, so the next change would take a number that is taken.",
             [

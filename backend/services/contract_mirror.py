@@ -7,10 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from backend.models.agent import AgentContract
 from backend.ports import ContractFiles
 from backend.stores.database import Database
 from backend.stores.worker import CurrentContract, Delivery
+from backend.telemetry import get_logger
 
 KIND = "agent.mirror"
 CONTRACT_FILE = "agent_specific_prompt.json"
@@ -18,6 +21,7 @@ ATTRIBUTES_FILE = "agent_attributes.json"
 _ATTRIBUTES = {"id", "name", "traits", "configuration"}
 _CHUNK = 100
 _REST = 3  # how much longer than the work the pause after it is: many changes at once must not slow requests down
+_log = get_logger(__name__)
 
 
 def files_of(contract: AgentContract) -> dict[str, bytes]:
@@ -37,31 +41,51 @@ class ContractMirror:
 
     async def deliver(self, deliveries: Sequence[Delivery]) -> Mapping[int, str]:
         """Mirror the agents of these orders; the orders that failed, each with the reason."""
-        agents = list({(one.tenant_id, one.subject_id) for one in deliveries})
-        before = await self._contracts(agents)
-        failures: dict[UUID, str] = {}
-        for _, agent_id in agents:
-            try:
-                await self._write(agent_id, before.get(agent_id))
-            except OSError as error:
-                failures[agent_id] = f"{type(error).__name__}: {error.strerror or error}"
-        after = await self._contracts(agents)
-        for _, agent_id in agents:
-            # Another process may have written a newer version before our older one: then ours goes again.
-            if _version(before, agent_id) != _version(after, agent_id):
-                failures.setdefault(agent_id, "changed while it was mirrored")
+        _, failures = await self._bring_up_to_date(list({(one.tenant_id, one.subject_id) for one in deliveries}))
         return {one.id: failures[one.subject_id] for one in deliveries if one.subject_id in failures}
 
     async def reconcile(self) -> int:
         """Compare every folder with its row and mend what differs; return how many were mended."""
         await asyncio.to_thread(self._files.sweep)
+        # Folders before rows: an agent that is made in between has its row by the time its folder is looked for.
+        folders = await asyncio.to_thread(self._files.agents)
         async with self._database.worker() as worker:
             known = await worker.agents_now()
-        mended = 0
+        mended, failures = 0, dict[UUID, str]()
         for chunk in _chunks([(tenant_id, agent_id) for agent_id, (tenant_id, _) in known.items()]):
-            for agent_id, current in (await self._contracts(chunk)).items():
-                mended += await self._write(agent_id, current)
-        return mended + await asyncio.to_thread(self._remove_unknown, frozenset(known))
+            changed, failed = await self._bring_up_to_date(chunk)
+            mended += changed
+            if again := [(tenant_id, agent_id) for tenant_id, agent_id in chunk if agent_id in failed]:
+                changed, failed = await self._bring_up_to_date(again)
+                mended += changed
+                failures |= failed
+        for agent_id in folders:
+            if agent_id not in known:
+                mended += await self._try(agent_id, None, failures)
+        if failures:
+            _log.warning("folders could not be mended", count=len(failures), reason=next(iter(failures.values())))
+        return mended
+
+    async def _bring_up_to_date(self, agents: Sequence[tuple[UUID, UUID]]) -> tuple[int, dict[UUID, str]]:
+        """How many folders changed, and the agents that failed, each with the reason."""
+        failures: dict[UUID, str] = {}
+        before = await self._contracts(agents)
+        changed = [await self._try(agent_id, before.get(agent_id), failures) for _, agent_id in agents]
+        after = await self._contracts(agents)
+        for _, agent_id in agents:
+            # Another process may have written a newer version before our older one: then ours goes again.
+            if _version(before, agent_id) != _version(after, agent_id):
+                failures.setdefault(agent_id, "changed while it was mirrored")
+        return sum(changed), failures
+
+    async def _try(self, agent_id: UUID, current: CurrentContract | None, failures: dict[UUID, str]) -> bool:
+        try:
+            return await self._write(agent_id, current)
+        except OSError as error:
+            failures[agent_id] = f"{type(error).__name__}: {error.strerror or error}"
+        except ValidationError as error:
+            failures[agent_id] = f"the stored contract does not hold: {error.error_count()} fault(s)"
+        return False
 
     async def _contracts(self, agents: Sequence[tuple[UUID, UUID]]) -> dict[UUID, CurrentContract]:
         async with self._database.worker() as worker:
@@ -77,12 +101,6 @@ class ContractMirror:
         changed = await asyncio.to_thread(self._files.write, agent_id, files)
         await asyncio.sleep(_REST * (time.perf_counter() - started))
         return changed
-
-    def _remove_unknown(self, known: frozenset[UUID]) -> int:
-        unknown = [one for one in self._files.agents() if one not in known]
-        for agent_id in unknown:
-            self._files.remove(agent_id)
-        return len(unknown)
 
 
 def _version(contracts: Mapping[UUID, CurrentContract], agent_id: UUID) -> str | None:

@@ -53,10 +53,17 @@ class LiveRun:
         self._wake()
 
     def stop(self, reason: StopReason) -> None:
-        """Make the driving task stop where it is; what was said is kept."""
-        if self.stop_reason is None and self.task is not None and not self.ended:
+        """Make the driving task stop where it is, or before it asks anybody; what was said is kept."""
+        if self.stop_reason is None and not self.ended:
             self.stop_reason = reason
-            self.task.cancel()
+            if self.task is not None:
+                self.task.cancel()
+
+    def driven_by(self, task: asyncio.Task[Any]) -> None:
+        """This task makes the answer."""
+        self.task = task
+        if self.stop_reason is not None:
+            task.cancel()
 
     @property
     def ended(self) -> bool:

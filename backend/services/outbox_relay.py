@@ -72,12 +72,20 @@ class OutboxRelay:
             await self._deliver(kind, orders)
         return len(claimed)
 
-    async def _deliver(self, kind: str, orders: Sequence[Delivery]) -> None:
+    async def _try(self, kind: str, orders: Sequence[Delivery]) -> Mapping[int, str]:
         handler = self._handlers.get(kind)
         if handler is None:
-            failures: Mapping[int, str] = {one.id: f"nothing here delivers {kind}" for one in orders}
-        else:
-            failures = await handler(orders)
+            return {one.id: f"nothing here delivers {kind}" for one in orders}
+        try:
+            return await handler(orders)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 — the seam of this background task: a bad order must not stop the others
+            _log.exception("deliveries broke", kind=kind)
+            return {one.id: f"{type(error).__name__}: {error}" for one in orders}
+
+    async def _deliver(self, kind: str, orders: Sequence[Delivery]) -> None:
+        failures = await self._try(kind, orders)
         async with self._database.worker() as worker:
             await worker.delivered([one.id for one in orders if one.id not in failures])
             for one in orders:

@@ -22,9 +22,10 @@ class RunRegistry:
         return self._live.get(run_id)
 
     def add(self, run: LiveRun) -> None:
-        """A run begins. Errors: `ShuttingDown`."""
-        self.refuse_when_closing()
+        """A run begins; its message is stored, so when we are closing it is driven to its end at once."""
         self._live[run.run_id] = run
+        if self._closing:
+            run.stop("shutdown")
 
     def remove(self, run: LiveRun) -> None:
         """A run has ended and is stored, or was never begun."""

@@ -22,7 +22,6 @@ from backend.errors import (
     ThreadNotFound,
 )
 from backend.graphs.compiler import CONVERSATIONAL_TYPES
-from backend.models.agent import AgentContract
 from backend.models.events import Mark
 from backend.models.run import ChatRequest
 from backend.models.tenant import Caller
@@ -63,40 +62,47 @@ class TurnLedger:
             return await tx.runs.get(run_id, caller.user_id)
 
     async def open(
-        self, caller: Caller, agent_id: UUID, request: ChatRequest, operation_id: UUID | None
+        self,
+        caller: Caller,
+        agent_id: UUID,
+        request: ChatRequest,
+        operation_id: UUID | None = None,
+        known_version: str | None = None,
     ) -> OpenTurn | StoredRun:
         """Claim the thread and store the message, or find that a repeated request has its answer already.
+
+        The contract's text comes along unless the agent is at `known_version`.
 
         Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`, `AgentNotConversational`, `ThreadNotFound`,
         `ThreadBusy`, `RequestInProgress`.
         """
-        known = await self.find(caller, new_id(operation_id, "run")) if operation_id else None
-        if known is not None and known.run.status != "failed":
-            return _answered(known)
-        ids = _ids_of(known) if known else _new_ids(caller, agent_id, request, operation_id)
-        fresh = known is None and request.thread_id is None
+        stored = await self.find(caller, new_id(operation_id, "run")) if operation_id else None
+        if stored is not None and stored.run.status != "failed":
+            return _answered(stored)
+        ids = _ids_of(stored) if stored else _new_ids(caller, agent_id, request, operation_id)
+        fresh = stored is None and request.thread_id is None
         give_up = time.monotonic() + self._patience
         while True:
             async with self._database.tenant(caller.tenant_id) as tx:
-                begun = await (self._reopen(tx, ids) if known else self._begin(tx, ids, request, fresh=fresh))
+                if stored is not None:
+                    begun = await tx.runs.reopen(ids, LEASE, CONVERSATIONAL_TYPES, known_version)
+                else:
+                    begun = await self._begin(tx, ids, request, known_version, fresh=fresh)
                 refusal = None if begun else await tx.runs.refusal(ids.agent_id, ids.thread_id)
             if begun is not None:
                 return OpenTurn(caller, ids, begun, request.message, time.perf_counter())
-            if _is_own_archived(refusal, ids):
+            if stored is None and not fresh and _is_own_archived(refusal, ids):
                 ids, fresh = replace(ids, thread_id=new_id(operation_id, "thread")), True
                 continue
             _refuse(refusal, ids)
+            if operation_id is not None and (stored := await self.find(caller, ids.run_id)) is not None:
+                # The same request came twice at once, and the other one was faster.
+                if stored.run.status != "failed":
+                    return _answered(stored)
+                ids = _ids_of(stored)
             if time.monotonic() > give_up:
                 raise ThreadBusy("Another turn of this thread is still being answered; try again.", retry_after=5)
             await asyncio.sleep(_BUSY_SECONDS)
-
-    async def contract(self, turn: OpenTurn) -> AgentContract:
-        """The contract in force, which is the version that the turn was opened with. Errors: `AgentNotFound`."""
-        async with self._database.tenant(turn.caller.tenant_id) as tx:
-            found = await tx.agents.version(turn.ids.agent_id, turn.begun.version)
-        if found is None:
-            raise AgentNotFound("The agent was removed while it was talked to.")
-        return found.contract
 
     async def keep(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> bool | None:
         """Store what was said so far: whether the run is to stop, or None when somebody else took it over."""
@@ -119,17 +125,16 @@ class TurnLedger:
         return False
 
     @staticmethod
-    async def _begin(tx: TenantTransaction, ids: TurnIds, request: ChatRequest, *, fresh: bool) -> Begun | None:
+    async def _begin(
+        tx: TenantTransaction, ids: TurnIds, request: ChatRequest, known_version: str | None, *, fresh: bool
+    ) -> Begun | None:
         if fresh:
             refusal = await tx.runs.refusal(ids.agent_id, ids.thread_id)
             if refusal is None or not _chats(refusal):
                 return None
             await tx.threads.insert(ids.thread_id, ids.agent_id, ids.user_id, "")
-        return await tx.runs.begin(ids, request.message, orjson.dumps(request.metadata), LEASE, CONVERSATIONAL_TYPES)
-
-    @staticmethod
-    async def _reopen(tx: TenantTransaction, ids: TurnIds) -> Begun | None:
-        return await tx.runs.reopen(ids, LEASE, CONVERSATIONAL_TYPES)
+        metadata = orjson.dumps(request.metadata)
+        return await tx.runs.begin(ids, request.message, metadata, LEASE, CONVERSATIONAL_TYPES, known_version)
 
 
 def _answered(known: StoredRun) -> StoredRun:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -111,27 +110,14 @@ class AgentStore:
         row = await self._connection.fetchrow(_SQL["version"], self._tenant_id, agent_id, version)
         return _version(row) if row else None
 
-    async def history(self, agent_id: UUID) -> list[AgentVersion]:
-        """Every version, oldest first."""
-        rows = await self._connection.fetch(_SQL["history"], self._tenant_id, agent_id)
+    async def history(self, agent_id: UUID, most: int) -> list[AgentVersion]:
+        """The newest versions, oldest first."""
+        rows = await self._connection.fetch(_SQL["history"], self._tenant_id, agent_id, most)
         return [_version(row) for row in rows]
 
 
 def _record(row: Record) -> AgentRecord:
-    seen: datetime | None = row["last_interaction_at"]
-    return AgentRecord(
-        id=row["id"],
-        owner_id=row["owner_id"],
-        type=row["type"],
-        version=row["version"],
-        status=row["status"],
-        interaction_count=row["interaction_count"],
-        last_interaction_at=seen,
-        created_at=row["created_at"],
-        llm_provider=row["llm_provider"],
-        llm_model=row["llm_model"],
-        contract_json=row["contract_json"],
-    )
+    return AgentRecord(*row)  # the queries name the columns in the record's order
 
 
 def _version(row: Record) -> AgentVersion:

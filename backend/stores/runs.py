@@ -45,12 +45,13 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An open turn: the version of the contract in force and what was said before the new message (at `position`).
+    """An open turn: the contract in force, as text unless its version was known already, and what was said before.
 
-    `count_after` is how many messages the thread has once the turn is answered.
+    `position` is the new message's; `count_after` is how many messages the thread has once the turn is answered.
     """
 
     version: str
+    contract_json: str | None
     position: int
     count_after: int
     summary: str
@@ -99,21 +100,32 @@ class RunStore:
         self._tenant_id = tenant_id
 
     async def begin(
-        self, ids: TurnIds, message: str, metadata: bytes, lease: timedelta, types: Sequence[str]
+        self, ids: TurnIds, message: str, metadata: bytes, lease: timedelta, types: Sequence[str], known: str | None
     ) -> Begun | None:
         """Claim the thread, keep the user's message, open the run. None when any of it is not possible."""
         row = await self._connection.fetchrow(
             _SQL["begin"], self._tenant_id, ids.agent_id, ids.thread_id, ids.user_id, ids.run_id,
-            ids.user_message_id, ids.assistant_message_id, message, metadata.decode(), lease, list(types),
+            ids.user_message_id, ids.assistant_message_id, message, metadata.decode(), lease, list(types), known,
         )  # fmt: skip
-        return _begun(row) if row else None
+        return await self._begun(ids, row) if row else None
 
-    async def reopen(self, ids: TurnIds, lease: timedelta, types: Sequence[str]) -> Begun | None:
+    async def reopen(self, ids: TurnIds, lease: timedelta, types: Sequence[str], known: str | None) -> Begun | None:
         """Take up a failed turn once more. None when it is not failed, or the thread or the agent is not free."""
         row = await self._connection.fetchrow(
-            _SQL["reopen"], self._tenant_id, ids.agent_id, ids.thread_id, ids.run_id, lease, list(types)
+            _SQL["reopen"], self._tenant_id, ids.agent_id, ids.thread_id, ids.run_id, lease, list(types), known
         )
-        return _begun(row) if row else None
+        return await self._begun(ids, row) if row else None
+
+    async def _begun(self, ids: TurnIds, row: Record) -> Begun:
+        history = _said(row["history"])
+        last = history[-1].position if history else row["summarized_through"]
+        if last < row["position"] - 1:
+            # The statement waited for the turn before this one to be stored, and had looked at the messages before.
+            text = await self._connection.fetchval(
+                _SQL["history"], self._tenant_id, ids.thread_id, row["summarized_through"], row["position"]
+            )
+            history = _said(text)
+        return _begun(row, history)
 
     async def refusal(self, agent_id: UUID, thread_id: UUID) -> Refusal | None:
         """Why a turn could not begin; None when there is no such agent."""
@@ -154,10 +166,14 @@ class RunStore:
         return _stored(row) if row else None
 
 
-def _begun(row: Record) -> Begun:
-    history = [Said(*one) for one in orjson.loads(row["history"])]
+def _said(history: str) -> list[Said]:
+    return [Said(*one) for one in orjson.loads(history)]
+
+
+def _begun(row: Record, history: Sequence[Said]) -> Begun:
     return Begun(
         version=row["version"],
+        contract_json=row["contract_json"],
         position=row["position"],
         count_after=row["count_after"],
         summary=row["context_summary"],

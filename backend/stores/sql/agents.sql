@@ -59,21 +59,23 @@ SELECT id
 -- name: insert
 -- The row, its first version, the audit entry and the order to mirror it: all or nothing, in one trip.
 -- Nothing happens, and no row comes back, when the id is there already.
-WITH agent AS (
+WITH given AS MATERIALIZED (
+    SELECT $9::text::jsonb AS contract
+), agent AS (
     INSERT INTO agents (tenant_id, id, owner_id, name, type, version, status, tags, contract, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $13)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, given.contract, $10, $13 FROM given
         ON CONFLICT (tenant_id, id) DO NOTHING
-    RETURNING id, contract::text AS contract_json
+    RETURNING id
 ), version AS (
     INSERT INTO agent_versions (tenant_id, agent_id, ordinal, version, contract, change_summary, created_by, created_at)
-    SELECT $1, $2, $14, $6, $9::text::jsonb, $11, $3, $13 FROM agent
+    SELECT $1, $2, $14, $6, given.contract, $11, $3, $13 FROM agent, given
 ), audit AS (
     INSERT INTO audit_log (tenant_id, actor_id, api_key_id, action, subject_type, subject_id, detail)
     SELECT $1, $3, $12, 'agent.created', 'agent', $2, jsonb_build_object('version', $6::text) FROM agent
 ), delivery AS (
     INSERT INTO outbox (tenant_id, kind, subject_id) SELECT $1, 'agent.mirror', $2 FROM agent
 )
-SELECT contract_json FROM agent;
+SELECT id FROM agent;
 
 -- name: insert_version
 -- One more version of an imported agent's history.
@@ -114,10 +116,13 @@ SELECT version, change_summary, created_by, created_at, contract::text AS contra
  WHERE tenant_id = $1 AND agent_id = $2 AND version = $3;
 
 -- name: history
--- Every version with its contract, oldest first: what an export carries.
-SELECT version, change_summary, created_by, created_at, contract::text AS contract_json
-  FROM agent_versions
- WHERE tenant_id = $1 AND agent_id = $2
+-- The newest $3 versions with their contracts, oldest first: what an export carries.
+SELECT version, change_summary, created_by, created_at, contract_json
+  FROM (SELECT ordinal, version, change_summary, created_by, created_at, contract::text AS contract_json
+          FROM agent_versions
+         WHERE tenant_id = $1 AND agent_id = $2
+         ORDER BY ordinal DESC
+         LIMIT $3) newest
  ORDER BY ordinal;
 
 -- name: operation_done

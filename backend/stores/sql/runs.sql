@@ -2,9 +2,10 @@
 
 -- name: begin
 -- Claim the thread, store the user's message and open the run; nothing at all when the thread is not free, not
--- active, not this person's or not of this agent, or when the agent does not chat.
+-- active, not this person's or not of this agent, or when the agent does not chat. The contract comes along unless
+-- $12 is its version already.
 WITH agent AS (
-    SELECT id, version
+    SELECT version, CASE WHEN version IS DISTINCT FROM $12 THEN contract::text END AS contract_json
       FROM agents
      WHERE tenant_id = $1 AND id = $2 AND status = 'active' AND type = ANY ($11::text[])
 ), thread AS (
@@ -23,7 +24,7 @@ WITH agent AS (
                       assistant_message_id, leased_until)
     SELECT $1, $5, $2, $3, $4, agent.version, $6, $7, clock_timestamp() + $10 FROM thread, agent
 )
-SELECT agent.version, thread.message_count AS position, thread.message_count + 1 AS count_after,
+SELECT agent.version, agent.contract_json, thread.message_count AS position, thread.message_count + 1 AS count_after,
        thread.context_summary, thread.summarized_through,
        (SELECT coalesce(json_agg(json_build_array(m.position, m.role, m.content, m.status) ORDER BY m.position), '[]')
           FROM thread_messages m
@@ -33,15 +34,14 @@ SELECT agent.version, thread.message_count AS position, thread.message_count + 1
 -- name: reopen
 -- The same turn once more, after it failed: its message stays, its failed answer will be replaced.
 WITH agent AS (
-    SELECT id, version
+    SELECT version, CASE WHEN version IS DISTINCT FROM $7 THEN contract::text END AS contract_json
       FROM agents
      WHERE tenant_id = $1 AND id = $2 AND status = 'active' AND type = ANY ($6::text[])
 ), thread AS (
     UPDATE threads t
        SET active_run_id = $4, active_until = clock_timestamp() + $5
       FROM agent
-     WHERE t.tenant_id = $1 AND t.id = $3 AND t.status = 'active'
-       AND (t.active_run_id IS NULL OR t.active_until < clock_timestamp())
+     WHERE t.tenant_id = $1 AND t.id = $3 AND (t.active_run_id IS NULL OR t.active_until < clock_timestamp())
     RETURNING t.context_summary, t.summarized_through, t.message_count
 ), run AS (
     UPDATE runs r
@@ -51,7 +51,7 @@ WITH agent AS (
      WHERE r.tenant_id = $1 AND r.id = $4 AND r.status = 'failed'
     RETURNING r.user_message_id, r.assistant_message_id
 )
-SELECT agent.version, said.position, thread.context_summary, thread.summarized_through,
+SELECT agent.version, agent.contract_json, said.position, thread.context_summary, thread.summarized_through,
        thread.message_count + CASE WHEN EXISTS (
            SELECT FROM thread_messages m WHERE m.tenant_id = $1 AND m.id = run.assistant_message_id)
            THEN 0 ELSE 1 END AS count_after,
@@ -61,6 +61,12 @@ SELECT agent.version, said.position, thread.context_summary, thread.summarized_t
            AND m.position < said.position)::text AS history
   FROM thread, agent, run
   JOIN thread_messages said ON said.tenant_id = $1 AND said.id = run.user_message_id;
+
+-- name: history
+-- What was said between two positions.
+SELECT coalesce(json_agg(json_build_array(m.position, m.role, m.content, m.status) ORDER BY m.position), '[]')::text
+  FROM thread_messages m
+ WHERE m.tenant_id = $1 AND m.thread_id = $2 AND m.position > $3 AND m.position < $4;
 
 -- name: refusal
 -- Why a turn could not begin.
@@ -131,10 +137,17 @@ UPDATE runs
 RETURNING id;
 
 -- name: claim_orphan
--- Take over a run whose server is gone, so that only one of us marks it.
-UPDATE runs
+-- Take over a run whose server is gone, so that only one of us marks it. The thread is locked first, as everywhere.
+WITH thread AS (
+    SELECT t.id
+      FROM threads t
+     WHERE t.tenant_id = $1 AND t.id = (SELECT r.thread_id FROM runs r WHERE r.tenant_id = $1 AND r.id = $2)
+       FOR NO KEY UPDATE
+)
+UPDATE runs r
    SET leased_until = clock_timestamp() + $3
- WHERE tenant_id = $1 AND id = $2 AND status = 'running'
-   AND (leased_until IS NULL OR leased_until < clock_timestamp() OR $4)
-RETURNING id, agent_id, thread_id, user_id, agent_version, status, user_message_id, assistant_message_id, text,
-          marks::text AS marks, error::text AS error, created_at, finished_at;
+  FROM thread
+ WHERE r.tenant_id = $1 AND r.id = $2 AND r.thread_id = thread.id AND r.status = 'running'
+   AND (r.leased_until IS NULL OR r.leased_until < clock_timestamp() OR $4)
+RETURNING r.id, r.agent_id, r.thread_id, r.user_id, r.agent_version, r.status, r.user_message_id,
+          r.assistant_message_id, r.text, r.marks::text AS marks, r.error::text AS error, r.created_at, r.finished_at;
