@@ -161,7 +161,7 @@ class ContractFiles(Protocol):
     """The file mirror: one folder per agent. Blocking; errors are `OSError`."""
 
     def write(self, agent_id: UUID, files: Mapping[str, bytes]) -> bool:
-        """Make the agent's folder hold exactly these files, each the old or the new one at any moment.
+        """Make the agent's folder hold these files, each the old or the new one at any moment.
 
         False when they were the same already.
         """

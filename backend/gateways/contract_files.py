@@ -28,7 +28,9 @@ class DiskContractFiles:
         changed = {name: content for name, content in files.items() if _content(folder / name) != content}
         if not changed:
             return False
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            _sync_folder(self._folder)
         for name, content in changed.items():
             _replace(folder / name, content)
         _sync_folder(folder)

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from backend.errors import ThreadBusy
 
-
 TurnQueue = tuple[UUID, UUID, UUID]
 """Tenant, user and thread: whoever else names the thread waits in a queue of their own, and learns nothing of it."""
 

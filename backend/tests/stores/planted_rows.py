@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from backend.models.agent import AgentContract
+from backend.models.page import NEWEST
 from backend.models.tenant import Caller
 from backend.stores.agents import Author
 from backend.stores.database import Database
@@ -20,7 +21,7 @@ APP_FILES = ("agents", "api_keys", "audit", "idempotency", "runs", "threads", "u
 SENTINEL = "only for the tenant who wrote it"
 LEASE = timedelta(seconds=30)
 _KEY = "repeated-request"
-_BEFORE_THE_FIRST = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
+_BEFORE_THE_FIRST = (NEWEST.created_at, NEWEST.id)
 
 
 def app_queries() -> dict[str, str]:
@@ -60,7 +61,7 @@ async def plant(database: Database) -> Planted:
         await tx.threads.insert(planted.idle_thread, agent.id, caller.user_id, SENTINEL)
         for turn in turns:
             await tx.threads.insert(turn.thread_id, agent.id, caller.user_id, SENTINEL)
-            assert await tx.runs.begin(turn, SENTINEL, b"{}", LEASE, ["conversational"])
+            assert await tx.runs.begin(turn, SENTINEL, b"{}", LEASE, ["conversational"], None)
     async with database.tenant(caller.tenant_id) as tx:
         connection = tx.runs._connection  # pyright: ignore[reportPrivateUsage] — rows that no store writes this way
         await connection.execute("UPDATE runs SET status = 'failed', leased_until = NULL WHERE id = $1", failed.run_id)
@@ -116,7 +117,7 @@ def _agents(it: Planted) -> dict[str, tuple[Any, ...]]:
         "agents.versions": (agent.id, 10, 0),
         "agents.version_count": (agent.id,),
         "agents.version": (agent.id, "1.0.0"),
-        "agents.history": (agent.id,),
+        "agents.history": (agent.id, 10),
         "agents.operation_done": (agent.id, it.running.run_id),
     }  # fmt: skip
 
@@ -153,8 +154,9 @@ def _requests(it: Planted) -> dict[str, tuple[Any, ...]]:
 def _runs(it: Planted) -> dict[str, tuple[Any, ...]]:
     agent, user, run, types = it.contract.id, it.caller.user_id, it.running, ["conversational"]
     return {
-        "runs.begin": (agent, it.idle_thread, user, uuid4(), uuid4(), uuid4(), "Hello", "{}", LEASE, types),
-        "runs.reopen": (agent, it.failed.thread_id, it.failed.run_id, LEASE, types),
+        "runs.begin": (agent, it.idle_thread, user, uuid4(), uuid4(), uuid4(), "Hello", "{}", LEASE, types, None),
+        "runs.reopen": (agent, it.failed.thread_id, it.failed.run_id, LEASE, types, None),
+        "runs.history": (run.thread_id, 0, 10),
         "runs.refusal": (agent, it.idle_thread),
         "runs.finish": (
             run.thread_id, run.run_id, run.assistant_message_id, "Hi", "complete", "{}", "completed", None, 0, "[]",
