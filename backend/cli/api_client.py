@@ -50,14 +50,14 @@ class ApiClient:
 
     def get(self, path: str, **params: str | int | None) -> Any:
         """The JSON document at this path below `/api/v1`."""
-        return self._answer("GET", path, params=params).json()
+        return self._document(self._answer("GET", path, params=params))
 
     def pages(self, path: str, **params: str | int | None) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page."""
         cursor: str | None = None
         while True:
             answer = self._answer("GET", path, params={**params, "limit": PAGE, "cursor": cursor})
-            yield from cast("list[dict[str, Any]]", answer.json())
+            yield from cast("list[dict[str, Any]]", self._document(answer))
             following = answer.links.get("next")
             if following is None:
                 return
@@ -66,11 +66,11 @@ class ApiClient:
     def post(self, path: str, body: Any = None) -> Any:
         """What a POST answers, or None. Repeating it by accident would do nothing twice."""
         answer = self._answer("POST", path, body=body, headers={"idempotency-key": uuid4().hex})
-        return answer.json() if answer.content else None
+        return self._document(answer) if answer.content else None
 
     def patch(self, path: str, body: Any, if_match: str) -> Any:
         """What a PATCH of exactly this version answers."""
-        return self._answer("PATCH", path, body=body, headers={"if-match": f'"{if_match}"'}).json()
+        return self._document(self._answer("PATCH", path, body=body, headers={"if-match": f'"{if_match}"'}))
 
     def delete(self, path: str) -> None:
         """DELETE."""
@@ -138,11 +138,7 @@ class ApiClient:
     def _refusal(self, response: httpx.Response) -> CommandFailed:
         problem = _problem(response)
         if problem is None:
-            kind = response.headers.get("content-type", "no content type")
-            return CommandFailed(
-                f"{self.settings.url} does not answer like Numen (status {response.status_code}, {kind}). "
-                "Check NUMEN_URL."
-            )
+            return self._foreign(response)
         detail = str(problem.get("detail") or problem.get("title"))
         errors = cast("list[dict[str, Any]]", problem.get("errors") or [])
         said = [one for one in (_refused_field(one) for one in errors) if one not in detail]
@@ -153,6 +149,18 @@ class ApiClient:
         if response.status_code == 401 and self.settings.api_key is None:
             detail += " Set NUMEN_API_KEY."
         return Refused(detail, response.status_code, problem)
+
+    def _document(self, response: httpx.Response) -> Any:
+        try:
+            return response.json()
+        except ValueError as error:
+            raise self._foreign(response) from error
+
+    def _foreign(self, response: httpx.Response) -> CommandFailed:
+        kind = response.headers.get("content-type", "no content type")
+        return CommandFailed(
+            f"{self.settings.url} does not answer like Numen (status {response.status_code}, {kind}). Check NUMEN_URL."
+        )
 
 
 def _problem(response: httpx.Response) -> dict[str, Any] | None:

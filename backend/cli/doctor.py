@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from backend.cli.tables import as_json
 if TYPE_CHECKING:
     from backend.scripts.doctor.check import Check
     from backend.scripts.standard.proof import Verdict
+    from backend.scripts.standard.run import Score
     from backend.settings import Settings
 
 _HUNDRED = 100
@@ -58,9 +60,13 @@ def _prove(settings: Settings, url: str, *, machine: bool) -> int:
     def tell(verdict: Verdict) -> None:
         verdicts.append(verdict)
         if not machine:
-            typer.echo("\n".join(_lines(verdict)))
+            typer.echo("\n".join(lines_of(verdict)))
 
-    score = asyncio.run(prove_standard(settings, url, tell))
+    return report(verdicts, asyncio.run(prove_standard(settings, url, tell)), machine=machine)
+
+
+def report(verdicts: Sequence[Verdict], score: Score, *, machine: bool) -> int:
+    """Tell the score (as JSON with all verdicts); the exit status is 0 when what counts holds and is cleaned up."""
     if machine:
         told: dict[str, Any] = {"score": score.points, "of": _HUNDRED, "counted": score.counted}
         told |= {"seconds": round(score.seconds, 1), "cleaned_up": score.cleaned_up}
@@ -69,13 +75,12 @@ def _prove(settings: Settings, url: str, *, machine: bool) -> int:
         typer.echo(f"{score.points}/{score.counted} of what is counted, in {score.seconds:.1f} s")
         typer.echo(f"score {score.points}/{_HUNDRED}")
     if not score.cleaned_up:
-        typer.echo(
-            "numen: folders of scratch agents are left in the mirror; a running server takes them away.", err=True
-        )
+        typer.echo("numen: folders of scratch agents are left over; the server takes them away when it runs.", err=True)
     return int(score.points < score.counted or not score.cleaned_up)
 
 
-def _lines(verdict: Verdict) -> list[str]:
+def lines_of(verdict: Verdict) -> list[str]:
+    """A verdict for people."""
     told = [f"{verdict.number:>2} {_SIGNS[verdict.passed]} {verdict.title}"]
     told += [f"          {one}" for one in verdict.evidence]
     return told + [f"          NOT: {one}" for one in verdict.failures]

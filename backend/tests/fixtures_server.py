@@ -99,10 +99,18 @@ class NumenServer:
             time.sleep(0.02)
         return path
 
-    def stop(self) -> int:
+    def wait_until_announced(self, word: str) -> str:
+        """What the server has said by the time it says this."""
+        give_up = time.monotonic() + _PATIENCE
+        while word not in self.announced:
+            assert time.monotonic() < give_up, f"{word} is not announced: {self.announced}"
+            time.sleep(0.01)
+        return self.announced
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
         """Ctrl-C; the exit status. Whatever the server started must have ended with it."""
         children = psutil.Process(self._process.pid).children(recursive=True)
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(how)
         status = self._process.wait(_PATIENCE)
         self._close()
         left = [one for one in children if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
@@ -138,7 +146,7 @@ class NumenServer:
 
     def _make_command(self, folder: Path) -> None:
         """`numen` as installation makes it."""
-        folder.mkdir()
+        folder.mkdir(parents=True)
         command = folder / "numen"
         command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m backend.cli "$@"\n')
         command.chmod(0o755)
