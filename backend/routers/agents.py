@@ -35,11 +35,11 @@ from backend.routers.dependencies import (
 )
 from backend.routers.idempotent_route import IdempotentRoute
 from backend.routers.pages import add_page_headers
-from backend.routers.problems import problem_responses
+from backend.routers.problems import PROBLEM_RESPONSES, problem_responses
 
 SemVer = Annotated[str, Path(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$", examples=["1.0.0"])]
 
-router = APIRouter(prefix="/api/v1/agents", tags=["agents"], route_class=IdempotentRoute)
+router = APIRouter(prefix="/api/v1/agents", tags=["agents"], route_class=IdempotentRoute, responses=PROBLEM_RESPONSES)
 _ABSENT = problem_responses(AgentNotFound)
 _CHANGED = problem_responses(AgentNotFound, PreconditionFailed)
 

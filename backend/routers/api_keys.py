@@ -10,9 +10,11 @@ from backend.errors import ApiKeyNotFound, IdempotencyKeyReused, RequestInProgre
 from backend.models.tenant import ApiKey, ApiKeyCreate, ApiKeyCreated
 from backend.routers.dependencies import Access, Owner, SecretOperation
 from backend.routers.idempotent_route import IdempotentRoute
-from backend.routers.problems import problem_responses
+from backend.routers.problems import PROBLEM_RESPONSES, problem_responses
 
-router = APIRouter(prefix="/api/v1/api-keys", tags=["api keys"], route_class=IdempotentRoute)
+router = APIRouter(
+    prefix="/api/v1/api-keys", tags=["api keys"], route_class=IdempotentRoute, responses=PROBLEM_RESPONSES
+)
 
 
 @router.get("", operation_id="listApiKeys", summary="List the tenant's API keys")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header
@@ -23,14 +23,14 @@ from backend.models.events import Place
 from backend.models.run import ChatReply, ChatRequest, Run
 from backend.routers.dependencies import Interactions, Member, Operation, Runs, Viewer
 from backend.routers.idempotent_route import IdempotentRoute
-from backend.routers.problems import problem_responses
+from backend.routers.problems import PROBLEM_RESPONSES, problem_responses
 from backend.routers.sse import EventStream
 
-router = APIRouter(prefix="/api/v1", tags=["chat"], route_class=IdempotentRoute)
+router = APIRouter(prefix="/api/v1", tags=["chat"], route_class=IdempotentRoute, responses=PROBLEM_RESPONSES)
 _TURN = problem_responses(
     AgentNotFound, ThreadNotFound, AgentArchived, ModelFailed, ModelUnavailable, ModelTimeout, DatabaseUnavailable
 )
-_STREAM = {200: {"content": {"text/event-stream": {}}, "description": "Server-Sent Events, each with an id"}}
+_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}, "description": "Server-Sent Events, each with an id"}}
 LastEventId = Annotated[
     str | None,
     Header(alias="Last-Event-ID", max_length=64, description="Continue after this event of the same run."),

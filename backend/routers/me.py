@@ -9,8 +9,9 @@ from fastapi import APIRouter
 from backend.models.tenant import Me, RoleName
 from backend.routers.dependencies import Viewer
 from backend.routers.idempotent_route import IdempotentRoute
+from backend.routers.problems import PROBLEM_RESPONSES
 
-router = APIRouter(prefix="/api/v1/me", tags=["identity"], route_class=IdempotentRoute)
+router = APIRouter(prefix="/api/v1/me", tags=["identity"], route_class=IdempotentRoute, responses=PROBLEM_RESPONSES)
 
 
 @router.get("", operation_id="whoAmI", summary="Who you are to Numen")

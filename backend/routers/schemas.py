@@ -7,8 +7,9 @@ from fastapi.responses import JSONResponse
 
 from backend.models.agent import contract_schema
 from backend.routers.dependencies import Viewer
+from backend.routers.problems import PROBLEM_RESPONSES
 
-router = APIRouter(prefix="/api/v1/schemas", tags=["schemas"])
+router = APIRouter(prefix="/api/v1/schemas", tags=["schemas"], responses=PROBLEM_RESPONSES)
 
 
 class SchemaAnswer(JSONResponse):

@@ -19,9 +19,9 @@ from backend.models.thread import Feedback, Thread, ThreadCreate, ThreadStatus, 
 from backend.routers.dependencies import Limit, Member, Operation, PageQuery, Threads, Viewer
 from backend.routers.idempotent_route import IdempotentRoute
 from backend.routers.pages import add_page_headers
-from backend.routers.problems import problem_responses
+from backend.routers.problems import PROBLEM_RESPONSES, problem_responses
 
-router = APIRouter(prefix="/api/v1", tags=["threads"], route_class=IdempotentRoute)
+router = APIRouter(prefix="/api/v1", tags=["threads"], route_class=IdempotentRoute, responses=PROBLEM_RESPONSES)
 _NO_AGENT = problem_responses(AgentNotFound)
 _NO_THREAD = problem_responses(ThreadNotFound)
 
