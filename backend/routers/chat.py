@@ -30,7 +30,9 @@ router = APIRouter(prefix="/api/v1", tags=["chat"], route_class=IdempotentRoute,
 _TURN = problem_responses(
     AgentNotFound, ThreadNotFound, AgentArchived, ModelFailed, ModelUnavailable, ModelTimeout, DatabaseUnavailable
 )
-_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}, "description": "Server-Sent Events, each with an id"}}
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "Server-Sent Events, each with an id"}
+}
 LastEventId = Annotated[
     str | None,
     Header(alias="Last-Event-ID", max_length=64, description="Continue after this event of the same run."),
