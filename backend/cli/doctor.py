@@ -14,7 +14,7 @@ from backend.cli.tables import as_json
 
 if TYPE_CHECKING:
     from backend.scripts.doctor.check import Check
-    from backend.scripts.standard.proof import Verdict
+    from backend.scripts.standard.rule import Verdict
     from backend.scripts.standard.run import Score
     from backend.settings import Settings
 

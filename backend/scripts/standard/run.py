@@ -25,7 +25,8 @@ from backend.scripts.standard import (
 )
 from backend.scripts.standard.ground import Ground, scratch_tenant, until
 from backend.scripts.standard.mirror_comparison import differing_agents
-from backend.scripts.standard.proof import Proof, Rule, Unproved, Verdict
+from backend.scripts.standard.proof import Proof, Unproved
+from backend.scripts.standard.rule import Rule, Verdict
 from backend.settings import Settings
 from backend.stores.database import Database
 from backend.stores.schema import look_at_schema
@@ -62,8 +63,10 @@ class Score:
     cleaned_up: bool
 
 
-async def prove_standard(settings: Settings, url: str, tell: Callable[[Verdict], None]) -> Score:
-    """Prove every rule on the deployment of these settings, whose server answers at `url`; `tell` hears each verdict.
+async def prove_standard(
+    settings: Settings, url: str, tell: Callable[[Verdict], None], rules: Sequence[Rule] = RULES
+) -> Score:
+    """Prove the rules on the deployment of these settings, whose server answers at `url`; `tell` hears each verdict.
 
     Works in two tenants made for it, which are gone afterwards, also after a failure. Errors: `NumenError` when the
     proofs cannot even begin.
@@ -73,7 +76,7 @@ async def prove_standard(settings: Settings, url: str, tell: Callable[[Verdict],
         if (await look_at_schema(logins)).pending:
             raise Misconfigured("The database lacks migrations: run `numen migrate`, or start the server.")
         async with connect(logins, _CONNECTIONS) as database:
-            verdicts, made = await _in_scratch_tenants(settings, database, url, tell)
+            verdicts, made = await _in_scratch_tenants(settings, database, url, tell, rules)
             gone = await _are_gone(settings, database, made)
     passed = sum(one.passed is True for one in verdicts)
     counted = sum(one.passed is not None for one in verdicts)
@@ -81,7 +84,7 @@ async def prove_standard(settings: Settings, url: str, tell: Callable[[Verdict],
 
 
 async def _in_scratch_tenants(
-    settings: Settings, database: Database, url: str, tell: Callable[[Verdict], None]
+    settings: Settings, database: Database, url: str, tell: Callable[[Verdict], None], rules: Sequence[Rule]
 ) -> tuple[Sequence[Verdict], Made]:
     verdicts: list[Verdict] = []
     async with AsyncExitStack() as stack:
@@ -89,7 +92,7 @@ async def _in_scratch_tenants(
         stranger = await stack.enter_async_context(scratch_tenant(database, url))
         ground = Ground(settings, database, url, home, stranger)
         await _same_deployment(ground)
-        for rule in RULES:
+        for rule in rules:
             verdicts.append(await _verdict(rule, ground))
             tell(verdicts[-1])
         async with database.worker() as worker:

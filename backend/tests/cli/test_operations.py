@@ -15,7 +15,7 @@ import pytest
 
 from backend import __version__
 from backend.cli.doctor import lines_of, report
-from backend.scripts.standard.proof import Verdict
+from backend.scripts.standard.rule import Verdict
 from backend.scripts.standard.run import Score
 from backend.tests.cli.conftest import Numen
 from backend.tests.fixtures_server import NumenServer

@@ -27,7 +27,8 @@ from backend.scripts.standard import (
 from backend.scripts.standard.door import Door
 from backend.scripts.standard.ground import Ground, contract, scratch_tenant
 from backend.scripts.standard.mirror_comparison import differing_agents
-from backend.scripts.standard.proof import Proof, Prove, Unproved
+from backend.scripts.standard.proof import Proof, Unproved
+from backend.scripts.standard.rule import Prove
 from backend.tests.fixtures_api import Api
 
 Change = Callable[[str, str, Any], tuple[str, str, Any]]

@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 
 from backend.errors import Misconfigured
-from backend.scripts.standard.ground import contract, scratch_tenant, until
-from backend.scripts.standard.proof import Verdict
+from backend.scripts.standard.ground import Ground, contract, scratch_tenant, until
+from backend.scripts.standard.proof import Proof
+from backend.scripts.standard.rule import Rule, Verdict
 from backend.scripts.standard.run import RULES, prove_standard
 from backend.tests.fixtures_api import Api
 
@@ -19,14 +20,34 @@ async def scratch_tenants(api: Api) -> list[str]:
         return [str(one) for one, _ in (await worker.agents_now()).values()]
 
 
-async def test_every_counted_rule_holds_and_nothing_is_left(api: Api) -> None:
+def test_the_rules_are_the_ten_of_the_standard() -> None:
+    assert [one.number for one in RULES] == list(range(1, 11))
+    assert [one.number for one in RULES if one.prove is None] == [3]
+
+
+async def fails(ground: Ground, proof: Proof) -> None:
+    await ground.door.create(contract())
+    proof.require(len(proof.evidence) > 0, "nothing was seen")
+
+
+async def trips(ground: Ground, proof: Proof) -> None:
+    proof.show("an agent")
+    (await ground.door.create(contract()))["no such field"]
+
+
+async def test_verdicts_are_told_counted_and_nothing_is_left(api: Api) -> None:
     folder = api.container.settings.prompts_dir
     verdicts, before = list[Verdict](), {one.name for one in folder.iterdir()}
-    score = await prove_standard(api.container.settings, api.url, verdicts.append)
-    assert [one.number for one in verdicts] == list(range(1, 11)) == [one.number for one in RULES]
-    assert {one.number: one.failures for one in verdicts if one.passed is False} == {}
-    assert [one.number for one in verdicts if one.passed is None] == [3]
-    assert (score.points, score.counted, score.cleaned_up) == (90, 90, True)
+    rules = [*RULES[1:3], Rule(21, "Fails", fails), Rule(22, "Trips", trips), *RULES[7:9]]
+    score = await prove_standard(api.container.settings, api.url, verdicts.append, rules)
+    told = {one.number: (one.passed, one.failures) for one in verdicts}
+    assert {number: passed for number, (passed, _) in told.items()} == {
+        2: True, 3: None, 21: False, 22: False, 8: True, 9: True
+    }  # fmt: skip
+    assert told[21][1] == ["nothing was seen"]
+    assert told[22][1] == ["an unexpected answer: KeyError: 'no such field'"]
+    assert verdicts[1].evidence == ("not counted: memory is not part of this release",)
+    assert (score.points, score.counted, score.cleaned_up) == (30, 50, True)
     assert await scratch_tenants(api) == []
     assert {one.name for one in folder.iterdir()} <= before
 
