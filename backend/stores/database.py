@@ -271,6 +271,8 @@ async def open_pool(url: str, *, size: int, name: str) -> Pool:
         "statement_timeout": "30s",
         # Each of our queries has one good plan; making it anew costs more than most of them take to run.
         "plan_cache_mode": "force_generic_plan",
+        # A plan made while a table was small must not scan it when it has grown.
+        "enable_seqscan": "off",
         "jit": "off",
     }
     with connecting(url):

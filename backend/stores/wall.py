@@ -29,8 +29,8 @@ SELECT format('the table %s has a tenant and no forced row-level security with a
             AND EXISTS (SELECT FROM pg_policy WHERE polrelid = held.oid AND polname = 'tenant'))
 UNION ALL
 SELECT format('the tenant''s policy of the table %s does not ask for the tenant', polrelid::regclass)
-  FROM pg_policy
- WHERE polname = 'tenant'
+  FROM pg_policy JOIN pg_class held ON held.oid = polrelid
+ WHERE held.relnamespace = 'public'::regnamespace AND polname = 'tenant'
    AND NOT (coalesce(pg_get_expr(polqual, polrelid), '') LIKE '%app.tenant_id%'
             AND coalesce(pg_get_expr(polwithcheck, polrelid), '') LIKE '%app.tenant_id%')
 UNION ALL
@@ -40,17 +40,21 @@ SELECT format('the role %s may truncate %s, which asks no policy', current_user,
    AND has_table_privilege(current_user, oid, 'TRUNCATE')
 UNION ALL
 SELECT format('the table %s has a policy %s, neither the tenant''s nor the worker''s', polrelid::regclass, polname)
-  FROM pg_policy
- WHERE NOT (polname = 'tenant' OR polname = 'worker' AND polroles = ARRAY['numen_workers'::regrole::oid])
+  FROM pg_policy JOIN pg_class held ON held.oid = polrelid
+ WHERE held.relnamespace = 'public'::regnamespace
+   AND NOT (polname = 'tenant' OR polname = 'worker' AND polroles = ARRAY['numen_workers'::regrole::oid])
 UNION ALL
 SELECT format('the view %s runs as its owner', oid::regclass)
   FROM pg_class
  WHERE relnamespace = 'public'::regnamespace
    AND (relkind = 'm'
         OR relkind = 'v' AND NOT coalesce(reloptions, '{}') && ARRAY['security_invoker=true', 'security_invoker=on'])
+   AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e') -- what extensions bring along
 UNION ALL
 SELECT format('the function %s runs as its owner', oid::regprocedure)
-  FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace
+  FROM pg_proc
+ WHERE prosecdef AND pronamespace = 'public'::regnamespace
+   AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
 """
 _WORKER_IN_APP = "SELECT pg_has_role(current_user, 'numen_workers', 'member')"
 

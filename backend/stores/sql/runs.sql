@@ -87,7 +87,7 @@ WITH thread AS (
            context_summary = coalesce($9, context_summary), summarized_through = greatest(summarized_through, $10),
            last_message_at = clock_timestamp(), updated_at = clock_timestamp()
      WHERE t.tenant_id = $1 AND t.id = $2 AND (t.active_run_id = $3 OR $13)
-       AND EXISTS (SELECT FROM runs r WHERE r.tenant_id = $1 AND r.id = $3 AND r.status = 'running')
+       AND (SELECT r.status FROM runs r WHERE r.tenant_id = $1 AND r.id = $3) = 'running'
     RETURNING t.message_count, t.agent_id
 ), message AS (
     INSERT INTO thread_messages (tenant_id, id, thread_id, position, role, content, status, run_id, metadata)
