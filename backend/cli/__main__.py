@@ -60,7 +60,7 @@ def numen(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name="numen")
 
 
 if __name__ == "__main__":

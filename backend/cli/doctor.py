@@ -28,7 +28,10 @@ def doctor(
     ] = False,
     machine: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
-    """Look at the deployment of these settings, and say what to do about what is wrong."""
+    """Examine this deployment.
+
+    Every check says what it found, and what to do about what is wrong.
+    """
     url = ClientSettings.read().url
     if not standard:
         raise typer.Exit(asyncio.run(_examine(url, machine=machine)))

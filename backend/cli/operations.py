@@ -17,7 +17,10 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="Whatever NUMEN_PORT says; 0 takes a free one.")
     ] = None,
 ) -> None:
-    """Start the server: database, migrations, seed and default agents included. Ctrl-C stops it all."""
+    """Start the server, with all it needs.
+
+    Database, migrations, seed and default agents are included. Ctrl-C stops it all.
+    """
     from backend.scripts.deployment_settings import read_settings  # noqa: PLC0415 — heavy
 
     settings = read_settings(host=host, port=port)
