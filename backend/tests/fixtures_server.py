@@ -117,12 +117,12 @@ class NumenServer:
         assert not left, f"the server left {left} behind"
         return status
 
-    def kill(self) -> None:
-        """End the server as a power cut would; its PostgreSQL is stopped, too."""
+    def kill(self, *, postgres: bool = True) -> None:
+        """End the server as a power cut would, its PostgreSQL too, or as the kernel would that needs memory."""
         children = psutil.Process(self._process.pid).children(recursive=True)
         self._process.kill()
         self._process.wait(_PATIENCE)
-        for one in children:
+        for one in children if postgres else ():
             one.kill()
         self._close()
 
@@ -146,7 +146,7 @@ class NumenServer:
 
     def _make_command(self, folder: Path) -> None:
         """`numen` as installation makes it."""
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)  # a server may come back to its folder
         command = folder / "numen"
         command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m backend.cli "$@"\n')
         command.chmod(0o755)
