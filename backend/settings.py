@@ -6,16 +6,16 @@ import ipaddress
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SMALLEST_BOOTSTRAP_KEY = 32
 
 
-class NamedProvider(BaseSettings):
+class NamedProvider(BaseModel):
     """An OpenAI-compatible server under a name of its own, usable as `configuration.llm_provider`."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_url: str
     api_key: SecretStr = SecretStr("")
@@ -27,7 +27,9 @@ class Settings(BaseSettings):
     Errors: pydantic's `ValidationError` names the variable and what is wrong with it.
     """
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
 
     data_dir: Path = Field(default=Path(".data"), alias="NUMEN_DATA_DIR")
     prompts_dir: Path = Field(default=Path("backend/prompts"), alias="NUMEN_PROMPTS_DIR")
