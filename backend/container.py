@@ -13,12 +13,10 @@ from backend.embedded.data_folder import DataFolderLock
 from backend.embedded.postgres import EmbeddedPostgres
 from backend.errors import Misconfigured
 from backend.gateways.contract_files import DiskContractFiles
-from backend.gateways.jwt_tokens import JwtTokens
 from backend.gateways.model_router import ModelRouter
 from backend.gateways.no_memory import NoMemory
 from backend.gateways.offline_model import OfflineModel
-from backend.gateways.openai_model import Deadlines, OpenAIModel
-from backend.graphs.compiler import GraphCache
+from backend.graphs.compiled_agents import GraphCache, load_compiler
 from backend.models.tenant import ADMIN_USER_ID, DEFAULT_TENANT_ID, Caller, Role
 from backend.services.access_service import AccessService
 from backend.services.agent_interaction_service import AgentInteractionService
@@ -42,6 +40,7 @@ from backend.stores.wall import refuse_gaps
 from backend.telemetry import Metrics
 
 if TYPE_CHECKING:
+    from backend.gateways.jwt_tokens import JwtTokens
     from backend.ports import Clock, LanguageModel, TokenVerifier
     from backend.settings import Settings
 
@@ -159,25 +158,14 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
         relay = OutboxRelay(database, {KIND: mirror.deliver}, metrics)
         registry = RunRegistry()
         runs = RunService(database, registry)
-        check = ContractCheck(catalog, model.names)
-        interactions = AgentInteractionService(
-            ledger=TurnLedger(database, settings.llm_total_seconds),
-            runs=registry,
-            turns=ThreadTurns(settings.llm_total_seconds),
-            graphs=GraphCache(),
-            catalog=catalog,
-            model=model,
-            memory=NoMemory(),
-            metrics=metrics,
-        )
         container = Container(
             settings=settings,
             database=database,
             access=_access(settings, database, tokens, clock),
             idempotency=IdempotencyService(database),
-            agents=AgentService(database, check, relay, clock),
+            agents=AgentService(database, ContractCheck(catalog, model.names), relay, clock),
             threads=ThreadManager(database),
-            interactions=interactions,
+            interactions=_interactions(settings, database, registry, catalog, model, metrics),
             runs=runs,
             readiness=ReadinessService(database, metrics),
             relay=relay,
@@ -187,9 +175,29 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
         janitor = Janitor(database, container.idempotency, runs, mirror, catalog, model)
         await janitor.take_over(alone=settings.embedded)
         stack.push_async_callback(relay.drain, settings.shutdown_seconds / 4)
-        await _in_background(stack, relay.run(), janitor.run())
+        await _in_background(stack, relay.run(), janitor.run(), asyncio.to_thread(load_compiler))
         stack.push_async_callback(registry.close, settings.shutdown_seconds / 2)
         yield container
+
+
+def _interactions(
+    settings: Settings,
+    database: Database,
+    registry: RunRegistry,
+    catalog: ModelCatalog,
+    model: LanguageModel,
+    metrics: Metrics,
+) -> AgentInteractionService:
+    return AgentInteractionService(
+        ledger=TurnLedger(database, settings.llm_total_seconds),
+        runs=registry,
+        turns=ThreadTurns(settings.llm_total_seconds),
+        graphs=GraphCache(),
+        catalog=catalog,
+        model=model,
+        memory=NoMemory(),
+        metrics=metrics,
+    )
 
 
 async def _in_background(stack: AsyncExitStack, *loops: Coroutine[None, None, None]) -> None:
@@ -205,13 +213,21 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 def build_models(settings: Settings, clock: Clock) -> ModelRouter:
     """The providers of language models that these settings name; close it after use. Errors: `Misconfigured`."""
+    offline = OfflineModel()
+    named: dict[str, LanguageModel] = {"offline": offline, "openai": offline}
+    if settings.model_provider == "openai" or settings.llm_providers:
+        _add_servers(named, settings, clock)
+    return ModelRouter(named)
+
+
+def _add_servers(named: dict[str, LanguageModel], settings: Settings, clock: Clock) -> None:
+    from backend.gateways.openai_model import Deadlines, OpenAIModel  # noqa: PLC0415 — the SDK is slow to import
+
     deadlines = Deadlines(
         connect=settings.llm_connect_seconds,
         first_token=settings.llm_first_token_seconds,
         total=settings.llm_total_seconds,
     )
-    offline = OfflineModel()
-    named: dict[str, LanguageModel] = {"offline": offline, "openai": offline}
     if settings.model_provider == "openai":
         key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
         named["openai"] = OpenAIModel(
@@ -228,12 +244,13 @@ def build_models(settings: Settings, clock: Clock) -> ModelRouter:
             clock=clock,
             key_setting="NUMEN_LLM_PROVIDERS",
         )
-    return ModelRouter(named)
 
 
 def _tokens(settings: Settings, clock: Clock) -> JwtTokens | None:
     if settings.jwt_secret is None and settings.jwt_jwks_url is None:
         return None
+    from backend.gateways.jwt_tokens import JwtTokens  # noqa: PLC0415 — its cryptography is slow to import
+
     secret = settings.jwt_secret
     return JwtTokens(
         clock=clock,

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from backend.errors import DatabaseUnavailable, NumenError, RunStopped
-from backend.graphs.compiler import CompiledAgent, GraphCache
+from backend.graphs.compiled_agents import CompiledAgent, GraphCache
 from backend.graphs.state import Turn, TurnState
 from backend.models.agent import AgentContract
 from backend.models.events import Mark
@@ -26,7 +26,6 @@ from backend.services.turn_ledger import OpenTurn, TurnLedger
 from backend.stores.runs import Outcome, StoredRun
 from backend.telemetry import Metrics, bind_log_context, get_logger
 
-_KEEP_SECONDS = 1.0
 _log = get_logger(__name__)
 
 
@@ -110,7 +109,7 @@ class AgentInteractionService:
         bind_log_context(run_id=str(run.run_id))
         keepers: list[asyncio.Task[None]] = []
         start_keeping = asyncio.get_running_loop().call_later(  # most turns are over before there is anything to keep
-            _KEEP_SECONDS, lambda: keepers.append(asyncio.create_task(self._keep(run, turn)))
+            self._ledger.keep_seconds, lambda: keepers.append(asyncio.create_task(self._keep(run, turn)))
         )
         try:
             await self._conclude(run, turn, await self._answer(run, turn, known, streaming=streaming))
@@ -248,7 +247,7 @@ class AgentInteractionService:
                 if stop is None or stop:
                     run.stop("cancelled" if stop else "shutdown")
                     return
-            await asyncio.sleep(_KEEP_SECONDS)
+            await asyncio.sleep(self._ledger.keep_seconds)
 
 
 def _window(compiled: CompiledAgent, turn: OpenTurn) -> Window:

@@ -21,7 +21,7 @@ from backend.errors import (
     ThreadBusy,
     ThreadNotFound,
 )
-from backend.graphs.compiler import CONVERSATIONAL_TYPES
+from backend.graphs.compiled_agents import CONVERSATIONAL_TYPES
 from backend.models.events import Mark
 from backend.models.run import ChatRequest
 from backend.models.tenant import Caller
@@ -30,6 +30,7 @@ from backend.stores.database import Database, TenantTransaction
 from backend.stores.runs import Begun, Outcome, Refusal, StoredRun, TurnIds
 
 LEASE = timedelta(seconds=15)
+KEEP_SECONDS = 1.0
 _BUSY_SECONDS = 0.05
 _FINISH_TRIES = 8
 
@@ -50,9 +51,12 @@ class OpenTurn:
 
 
 class TurnLedger:
-    """Opens, keeps and finishes turns. `patience_seconds` bounds the wait for a thread that another server serves."""
+    """Opens, keeps and finishes turns. `patience_seconds` bounds the wait for a thread that another server serves;
+    what is said is to be kept every `keep_seconds`.
+    """
 
-    def __init__(self, database: Database, patience_seconds: float) -> None:
+    def __init__(self, database: Database, patience_seconds: float, keep_seconds: float = KEEP_SECONDS) -> None:
+        self.keep_seconds = keep_seconds
         self._database = database
         self._patience = patience_seconds
 

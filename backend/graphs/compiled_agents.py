@@ -1,0 +1,63 @@
+"""Agents ready to run: one graph per contract, compiled once per agent version and kept."""
+
+from __future__ import annotations
+
+import importlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from backend.graphs.prompt import contract_prompt
+from backend.graphs.state import Turn, TurnState
+from backend.models.agent import AgentContract
+
+if TYPE_CHECKING:
+    from backend.graphs.compiler import TurnGraph
+
+CONVERSATIONAL_TYPES = ("conversational", "voice")
+_LARGEST_CACHE = 1000
+
+
+def load_compiler() -> None:
+    """Load the graph library now, a second's work, rather than in the first turn. Safe from any thread."""
+    importlib.import_module("backend.graphs.compiler")
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledAgent:
+    """A contract, parsed, with its graph and its part of the prompt."""
+
+    contract: AgentContract
+    prompt: str
+    graph: TurnGraph
+
+    async def run(self, turn: Turn) -> TurnState:
+        """Execute one turn. Errors: those of the turn's model."""
+        result: Any = await self.graph.ainvoke({}, context=turn)  # pyright: ignore[reportUnknownMemberType]
+        return result
+
+
+class GraphCache:
+    """The newest compiled version of each agent that was talked to lately."""
+
+    def __init__(self, size: int = _LARGEST_CACHE) -> None:
+        self._size = size
+        self._compiled: OrderedDict[tuple[UUID, UUID], CompiledAgent] = OrderedDict()
+
+    def get(self, tenant_id: UUID, agent_id: UUID) -> CompiledAgent | None:
+        """The compiled agent; whether it is of the version in force is for the caller to see."""
+        known = self._compiled.get((tenant_id, agent_id))
+        if known is not None:
+            self._compiled.move_to_end((tenant_id, agent_id))
+        return known
+
+    def add(self, tenant_id: UUID, contract: AgentContract) -> CompiledAgent:
+        """Compile a version that is new here."""
+        from backend.graphs.compiler import compile_graph  # noqa: PLC0415 — loaded when first needed
+
+        compiled = CompiledAgent(contract, contract_prompt(contract), compile_graph(contract))
+        self._compiled[tenant_id, contract.id] = compiled
+        if len(self._compiled) > self._size:
+            self._compiled.popitem(last=False)
+        return compiled
