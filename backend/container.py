@@ -167,12 +167,12 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
             threads=ThreadManager(database),
             interactions=_interactions(settings, database, registry, catalog, model, metrics),
             runs=runs,
-            readiness=ReadinessService(database, metrics),
+            readiness=ReadinessService(database, relay),
             relay=relay,
             metrics=metrics,
         )
         metrics.watch_pool(lambda: database.sizes()[0], lambda: database.sizes()[1], settings.database_pool_size)
-        janitor = Janitor(database, container.idempotency, runs, mirror, catalog, model)
+        janitor = Janitor(database, container.idempotency, relay, runs, mirror, catalog, model)
         await janitor.take_over(alone=settings.embedded)
         stack.push_async_callback(relay.drain, settings.shutdown_seconds / 4)
         await _in_background(stack, relay.run(), janitor.run(), asyncio.to_thread(load_compiler))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SMALLEST_BOOTSTRAP_KEY = 32
 
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, alias="NUMEN_PORT")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", alias="NUMEN_LOG_LEVEL")
     log_format: Literal["json", "console"] = Field(default="json", alias="NUMEN_LOG_FORMAT")
-    cors_origins: list[str] = Field(default=[], alias="NUMEN_CORS_ORIGINS")
+    cors_origins: Annotated[list[str], NoDecode] = Field(default=[], alias="NUMEN_CORS_ORIGINS")
 
     database_url: SecretStr | None = Field(default=None, alias="DATABASE_URL")
     database_owner_url: SecretStr | None = Field(default=None, alias="DATABASE_OWNER_URL")
@@ -59,7 +59,6 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(default=None, alias="OPENAI_API_KEY")
     openai_base_url: str = Field(default="https://api.openai.com/v1", alias="OPENAI_BASE_URL")
     llm_providers: dict[str, NamedProvider] = Field(default={}, alias="NUMEN_LLM_PROVIDERS")
-    voice_aliases: dict[str, dict[str, str]] = Field(default={}, alias="NUMEN_VOICE_ALIASES")
 
     body_limit_bytes: int = Field(default=1_000_000, ge=1_000, alias="NUMEN_BODY_LIMIT_BYTES")
     header_seconds: float = Field(default=5.0, gt=0, alias="NUMEN_HEADER_SECONDS")
@@ -72,6 +71,11 @@ class Settings(BaseSettings):
         if key is not None and len(key.get_secret_value()) < SMALLEST_BOOTSTRAP_KEY:
             raise ValueError(f"NUMEN_BOOTSTRAP_KEY needs at least {SMALLEST_BOOTSTRAP_KEY} characters")
         return key
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _separated(cls, origins: object) -> object:
+        return [one.strip() for one in origins.split(",") if one.strip()] if isinstance(origins, str) else origins
 
     @field_validator("cors_origins")
     @classmethod

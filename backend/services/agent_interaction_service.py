@@ -175,6 +175,13 @@ class AgentInteractionService:
             contract=compiled.contract,
             query=turn.message,
         )
+        provider = compiled.contract.configuration.llm_provider
+
+        def write(text: str) -> None:
+            if not run.text:
+                self._metrics.model_first_token_seconds.labels(provider).observe(turn.elapsed_ms() / 1000)
+            run.write(text)
+
         return await compiled.run(
             Turn(
                 contract=compiled.contract,
@@ -186,7 +193,7 @@ class AgentInteractionService:
                 model=self._model,
                 memory=self._memory,
                 on_event=run.mark,
-                on_text=run.write if streaming else None,
+                on_text=write if streaming else None,
             )
         )
 
@@ -238,7 +245,7 @@ class AgentInteractionService:
             self._metrics.tokens_total.labels(provider, "input").inc(usage.input_tokens)
             self._metrics.tokens_total.labels(provider, "output").inc(usage.output_tokens)
         else:
-            self._metrics.model_calls_total.labels("any", result.code).inc()
+            self._metrics.model_calls_total.labels(result.context.get("provider", "none"), result.code).inc()
 
     async def _keep(self, run: LiveRun, turn: OpenTurn) -> None:
         while True:

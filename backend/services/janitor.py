@@ -12,6 +12,7 @@ from backend.ports import LanguageModel
 from backend.services.contract_mirror import ContractMirror
 from backend.services.idempotency_service import IdempotencyService
 from backend.services.model_catalog import ModelCatalog
+from backend.services.outbox_relay import OutboxRelay
 from backend.services.run_service import RunService
 from backend.stores.database import Database
 from backend.telemetry import get_logger
@@ -28,6 +29,7 @@ class Janitor:
         self,
         database: Database,
         idempotency: IdempotencyService,
+        relay: OutboxRelay,
         runs: RunService,
         mirror: ContractMirror,
         catalog: ModelCatalog,
@@ -40,6 +42,7 @@ class Janitor:
         self._model = model
         self._jobs: list[tuple[float, Callable[[], Awaitable[Any]]]] = [
             (0.0, runs.recover_orphans),
+            (0.0, relay.backlog),
             (_HOUR, self._learn_models),
             (_HOUR, idempotency.forget_old),
             (24 * _HOUR, mirror.reconcile),

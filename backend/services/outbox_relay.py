@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 
 from backend.errors import DatabaseUnavailable
 from backend.stores.database import Database
-from backend.stores.worker import Delivery
+from backend.stores.worker import Backlog, Delivery
 from backend.telemetry import Metrics, get_logger
 
 Deliver = Callable[[Sequence[Delivery]], Awaitable[Mapping[int, str]]]
@@ -20,6 +20,7 @@ _BATCH = 50
 _POLL_SECONDS = 1.0
 _GATHER_SECONDS = 0.05  # a short wait lets orders of one busy moment go together, and leaves the loop to requests
 _LONGEST_WAIT = 300
+_LAST_STEP_SECONDS = 2.0
 _log = get_logger(__name__)
 
 
@@ -45,7 +46,7 @@ class OutboxRelay:
             self._woken.clear()
             await asyncio.sleep(_GATHER_SECONDS)
             try:
-                if await self.step() == _BATCH:
+                if await _to_its_end(self.step()) == _BATCH:
                     self._woken.set()
             except DatabaseUnavailable:
                 _log.warning("outbox waits for the database")
@@ -60,6 +61,14 @@ class OutboxRelay:
             async with asyncio.timeout(seconds):
                 while await self.step():
                     pass
+
+    async def backlog(self) -> Backlog:
+        """What waits, also told to the metrics. Errors: `DatabaseUnavailable`."""
+        async with self._database.worker() as worker:
+            backlog = await worker.waiting()
+        self._metrics.outbox_pending.set(backlog.pending)
+        self._metrics.outbox_oldest_seconds.set(backlog.oldest_seconds)
+        return backlog
 
     async def step(self) -> int:
         """Claim and deliver one batch; return how many orders were claimed."""
@@ -95,3 +104,13 @@ class OutboxRelay:
         if failures:
             self._metrics.outbox_failures_total.inc(len(failures))
             _log.warning("deliveries failed", kind=kind, count=len(failures), reason=next(iter(failures.values())))
+
+
+async def _to_its_end(step: Coroutine[None, None, int]) -> int:
+    """The step's result. Cancelled meanwhile, it still ends: what it has claimed would lie until the lease is over."""
+    task = asyncio.create_task(step)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=_LAST_STEP_SECONDS)
+        raise

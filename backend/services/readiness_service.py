@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from backend.errors import DatabaseUnavailable
 from backend.models.readiness import DependencyStatus, Readiness
+from backend.services.outbox_relay import OutboxRelay
 from backend.stores.database import Database
-from backend.telemetry import Metrics
 
 LATE_SECONDS = 60.0
 
@@ -13,21 +13,18 @@ LATE_SECONDS = 60.0
 class ReadinessService:
     """Asks the database and looks at the outbox; a mirror that lags is told, but does not stop traffic."""
 
-    def __init__(self, database: Database, metrics: Metrics) -> None:
+    def __init__(self, database: Database, relay: OutboxRelay) -> None:
         self._database = database
-        self._metrics = metrics
+        self._relay = relay
 
     async def check(self) -> Readiness:
         """The state of each dependency."""
         try:
             await self._database.check()
-            async with self._database.worker() as worker:
-                backlog = await worker.waiting()
+            backlog = await self._relay.backlog()
         except DatabaseUnavailable as error:
             away = DependencyStatus(status="down", detail=error.detail)
             return Readiness(status="down", dependencies={"database": away})
-        self._metrics.outbox_pending.set(backlog.pending)
-        self._metrics.outbox_oldest_seconds.set(backlog.oldest_seconds)
         late = backlog.oldest_seconds > LATE_SECONDS
         lag = f"{backlog.pending} waiting, the oldest for {backlog.oldest_seconds:.1f} s"
         return Readiness(

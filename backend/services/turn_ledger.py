@@ -60,11 +60,6 @@ class TurnLedger:
         self._database = database
         self._patience = patience_seconds
 
-    async def find(self, caller: Caller, run_id: UUID) -> StoredRun | None:
-        """The caller's own run of this id."""
-        async with self._database.tenant(caller.tenant_id) as tx:
-            return await tx.runs.get(run_id, caller.user_id)
-
     async def open(
         self,
         caller: Caller,
@@ -80,15 +75,16 @@ class TurnLedger:
         Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`, `AgentNotConversational`, `ThreadNotFound`,
         `ThreadBusy`, `RequestInProgress`.
         """
-        stored = await self.find(caller, new_id(operation_id, "run")) if operation_id else None
-        if stored is not None and stored.run.status != "failed":
-            return _answered(stored)
-        ids = _ids_of(stored) if stored else _new_ids(caller, agent_id, request, operation_id)
-        fresh = stored is None and request.thread_id is None
+        ids = _new_ids(caller, agent_id, request, operation_id)
+        fresh = request.thread_id is None
         give_up = time.monotonic() + self._patience
         while True:
             async with self._database.tenant(caller.tenant_id) as tx:
+                stored = await tx.runs.get_alone(ids.run_id, caller.user_id) if operation_id else None
                 if stored is not None:
+                    if stored.run.status != "failed":
+                        return _answered(stored)
+                    ids = _ids_of(stored)
                     begun = await tx.runs.reopen(ids, LEASE, CONVERSATIONAL_TYPES, known_version)
                 else:
                     begun = await self._begin(tx, ids, request, known_version, fresh=fresh)
@@ -99,11 +95,6 @@ class TurnLedger:
                 ids, fresh = replace(ids, thread_id=new_id(operation_id, "thread")), True
                 continue
             _refuse(refusal, ids)
-            if operation_id is not None and (stored := await self.find(caller, ids.run_id)) is not None:
-                # The same request came twice at once, and the other one was faster.
-                if stored.run.status != "failed":
-                    return _answered(stored)
-                ids = _ids_of(stored)
             if time.monotonic() > give_up:
                 raise ThreadBusy("Another turn of this thread is still being answered; try again.", retry_after=5)
             await asyncio.sleep(_BUSY_SECONDS)

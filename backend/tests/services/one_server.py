@@ -1,0 +1,126 @@
+"""One server process as the services see it; two of them over one database are two processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from backend.graphs.compiled_agents import GraphCache
+from backend.models.agent_requests import AgentCreateRequest
+from backend.models.events import Place, ServerEvent
+from backend.models.message import Message
+from backend.models.run import ChatReply, ChatRequest
+from backend.models.tenant import Caller
+from backend.ports import Memory
+from backend.services.agent_interaction_service import AgentInteractionService
+from backend.services.agent_service import AgentService
+from backend.services.contract_check import ContractCheck
+from backend.services.live_run import LiveRun
+from backend.services.model_catalog import ModelCatalog
+from backend.services.outbox_relay import OutboxRelay
+from backend.services.run_registry import RunRegistry
+from backend.services.run_service import RunService
+from backend.services.thread_manager import ThreadManager
+from backend.services.thread_turns import ThreadTurns
+from backend.services.turn_ledger import TurnLedger
+from backend.stores.database import Database
+from backend.telemetry import Metrics
+from backend.tests.fakes import FixedMemory, FrozenClock, ScriptedModel
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+IDENTITY: dict[str, Any] = {"short_description": "A guide to the night sky"}
+PATIENCE = 10.0
+
+
+class OneServer:
+    """The services of one process with a scripted model. `patience`: seconds that a turn waits for its thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        model: ScriptedModel | None = None,
+        *,
+        memory: Memory | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.database = database
+        self.model = model or ScriptedModel()
+        self.clock = FrozenClock()
+        self.metrics = Metrics()
+        self.registry = RunRegistry()
+        self.ledger = TurnLedger(database, patience, keep_seconds=0.02)
+        catalog = ModelCatalog("gpt-6-luna", self.clock)
+        self.relay = OutboxRelay(database, {}, self.metrics)
+        self.agents = AgentService(database, ContractCheck(catalog, ["openai", "offline"]), self.relay, self.clock)
+        self.threads = ThreadManager(database)
+        self.runs = RunService(database, self.registry)
+        self.interactions = AgentInteractionService(
+            ledger=self.ledger,
+            runs=self.registry,
+            turns=ThreadTurns(patience),
+            graphs=GraphCache(),
+            catalog=catalog,
+            model=self.model,
+            memory=memory or FixedMemory(),
+            metrics=self.metrics,
+        )
+
+    async def agent(self, caller: Caller, **parts: Any) -> UUID:
+        """A new agent with these parts in its contract."""
+        request = AgentCreateRequest.model_validate({"name": "Stargazer", "identity": IDENTITY} | parts)
+        return (await self.agents.create(caller, request)).id
+
+    async def say(
+        self, caller: Caller, agent: UUID, text: str, thread: UUID | None = None, operation: UUID | None = None
+    ) -> ChatReply:
+        """One turn, answered in one piece."""
+        request = ChatRequest(message=text, thread_id=thread)
+        return await self.interactions.process_interaction(caller, agent, request, operation)
+
+    async def start(
+        self, caller: Caller, agent: UUID, text: str, thread: UUID | None = None, operation: UUID | None = None
+    ) -> LiveRun:
+        """One turn, answered piece by piece."""
+        return await self.interactions.start(caller, agent, ChatRequest(message=text, thread_id=thread), operation)
+
+    async def messages(self, caller: Caller, thread: UUID) -> list[Message]:
+        """What the thread holds, oldest first."""
+        return await self.threads.get_thread_history(caller, thread, limit=1000)
+
+
+@asynccontextmanager
+async def one_server(database: Database, model: ScriptedModel | None = None, **more: Any) -> AsyncGenerator[OneServer]:
+    """A server that is shut down in the end."""
+    server = OneServer(database, model, **more)
+    try:
+        yield server
+    finally:
+        await server.registry.close(0.2)
+
+
+async def all_events(run: LiveRun, place: Place | None = None) -> list[ServerEvent]:
+    """Everything a run tells, until its end."""
+    async with asyncio.timeout(10):
+        return [event async for event in run.events(place or Place())]
+
+
+def text_of(events: Sequence[ServerEvent]) -> str:
+    """What was said in these events' pieces."""
+    return "".join(event.data["text"] for event in events if event.type == "message.delta")
+
+
+def thread_of(run_or_reply: LiveRun | ChatReply) -> UUID:
+    """The thread of a turn that has begun."""
+    if isinstance(run_or_reply, ChatReply):
+        return run_or_reply.thread_id
+    return UUID(run_or_reply.marks[0].data["thread_id"])
+
+
+async def rows(owner: Connection, *tables: str) -> list[int]:
+    """How many rows these tables have, whoever's they are."""
+    return [len(await owner.fetch(f"TABLE {table}")) for table in tables]
