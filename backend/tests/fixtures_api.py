@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-import structlog
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -168,7 +166,6 @@ async def served_api(
     database_url: str, openai_server_process: OpenAIServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Api]:
     """The session's application; take `api` instead, which starts with a seeded database and leaves an empty one."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     settings = api_settings(
         database_url, tmp_path_factory.mktemp("prompts"), openai_base_url=openai_server_process.base_url
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +15,10 @@ from uuid import uuid4
 import httpx
 
 PATIENCE_SECONDS = 60
+
+
+class NotNow(Exception):
+    """An answer that is none yet; its code."""
 
 
 class Address:
@@ -150,22 +156,23 @@ class Person:
     ) -> dict[str, Any]:
         """Send the same request under the same key until it is answered; whatever else is said must be temporary."""
         headers = {"idempotency-key": str(uuid4())}
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                url = await self._address.url() + path
-                try:
-                    if streamed:
-                        told = await self._last_event(url, body, headers)
-                    else:
-                        told = _told(await self._http.request(method, url, json=body, headers=headers), status)
-                    if told is not None:
-                        return told
-                except httpx.TransportError:
-                    pass  # the server has just died
-                self._memory.repeats += 1
-                await asyncio.sleep(0.02)
+        excuses: Counter[str] = Counter()
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < give_up:
+            url = await self._address.url() + path
+            try:
+                if streamed:
+                    return await self._last_event(url, body, headers)
+                return _told(await self._http.request(method, url, json=body, headers=headers), status)
+            except httpx.TransportError as error:  # the server has just died
+                excuses[type(error).__name__] += 1
+            except NotNow as error:
+                excuses[str(error)] += 1
+            self._memory.repeats += 1
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{method} {path} was never answered: {excuses}")
 
-    async def _last_event(self, url: str, body: Any, headers: dict[str, str]) -> dict[str, Any] | None:
+    async def _last_event(self, url: str, body: Any, headers: dict[str, str]) -> dict[str, Any]:
         last = ""
         async with self._http.stream("POST", url, json=body, headers=headers) as answer:
             if answer.status_code != 200:
@@ -174,13 +181,16 @@ class Person:
             async for line in answer.aiter_lines():
                 last = line or last
         kind, _, data = last.partition(": ")
-        told: dict[str, Any] = json.loads(data) if kind == "data" else {}
-        return told if "response" in told else None
+        told: dict[str, Any] = json.loads(data) if kind == "data" else {"code": "cut off"}
+        if "response" not in told:
+            raise NotNow(str(told.get("code", "cut off")))
+        return told
 
 
-def _told(answer: httpx.Response, status: int) -> dict[str, Any] | None:
+def _told(answer: httpx.Response, status: int) -> dict[str, Any]:
     if answer.status_code == status:
         return answer.json() if answer.content else {}
-    temporary = answer.status_code == 503 or answer.json().get("code") == "request-in-progress"
+    code: str = answer.json()["code"]
+    temporary = answer.status_code == 503 or code == "request-in-progress"
     assert temporary, f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
-    return None
+    raise NotNow(code)

@@ -1,0 +1,213 @@
+"""What operators rely on: metrics, readiness, a database that goes away, and a server that is asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from backend.embedded.postgres import EmbeddedPostgres
+from backend.settings import Settings
+from backend.stores.schema import create_database
+from backend.tests.api.event_reader import all_events, events_of
+from backend.tests.api.route_cases import all_routes, make_world
+from backend.tests.factories import make_default_tenant
+from backend.tests.fixtures_api import Api, Person, api_settings, serving
+from backend.tests.protocol_servers.openai_server import DEFAULT_ANSWER, OpenAIServer
+
+_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+SAMPLES = {
+    "numen_http_requests_total", "numen_http_request_seconds_bucket", "numen_runs_total", "numen_model_calls_total",
+    "numen_tokens_total", "numen_outbox_pending", "numen_outbox_oldest_seconds", "numen_outbox_failures_total",
+    "numen_db_pool_connections", "numen_db_pool_idle", "numen_db_pool_limit", "numen_sse_streams",
+    "process_resident_memory_bytes",
+}  # fmt: skip
+
+
+async def test_metrics_count_routes_and_not_ids(api: Api) -> None:
+    person = await api.owner()
+    world = await make_world(api, person)
+    for route in all_routes(api.app):
+        await person.http.request(route.method, route.url(world.values()), json=route.body)
+    await person.http.get(f"/{uuid4()}")
+    await person.http.request("PROPFIND", "/api/v1/me")
+    text = (await api.client().get("/metrics")).text
+    assert {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")} >= SAMPLES
+    assert not _UUID.search(text)
+    assert str(person.caller.tenant_id) not in text
+    routes = set(re.findall(r'numen_http_requests_total{method="\w+",route="([^"]+)"', text))
+    assert routes <= {route.path for route in all_routes(api.app)} | {"unmatched", "/docs", "/openapi.json", "/redoc"}
+    assert 'method="other"' in text
+    assert float(re.findall(r'numen_tokens_total{direction="output",provider="openai"} (\S+)', text)[0]) > 0
+
+
+async def test_alive_and_ready(api: Api) -> None:
+    http = api.client()
+    assert (await http.get("/healthz")).json() == {"status": "alive"}
+    ready = await http.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["status"] == "ready"
+    assert {name: one["status"] for name, one in ready.json()["dependencies"].items()} == {
+        "database": "ok",
+        "mirror": "ok",
+    }
+
+
+ASKS_NO_DATABASE = ("whoAmI", "getContractSchema")
+"""Who has just been let in is believed for seconds."""
+
+
+# --- a database that goes away ---
+
+
+async def test_the_database_goes_away_and_comes_back(
+    data_folder: Path, openai_server: OpenAIServer, tmp_path: Path
+) -> None:
+    postgres = EmbeddedPostgres(data_folder)
+    await asyncio.to_thread(postgres.start)
+    try:
+        await create_database(postgres.dsn(), "numen_away")
+        settings = api_settings(postgres.dsn("numen_away"), tmp_path, openai_base_url=openai_server.base_url)
+        await live_through_an_outage(postgres, settings)
+    finally:
+        await asyncio.to_thread(postgres.stop)
+
+
+async def live_through_an_outage(postgres: EmbeddedPostgres, settings: Settings) -> None:
+    async with serving(settings) as api:
+        await make_default_tenant(api.container.database)
+        person = await api.owner()
+        world = await make_world(api, person)
+        stop = asyncio.Event()
+        clients = [asyncio.create_task(busy_client(person, world.agent_id, number, stop)) for number in range(8)]
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(postgres.stop)
+        for route in all_routes(api.app):
+            answer = await person.http.request(route.method, route.url(world.values()), json=route.body)
+            if not route.open and route.operation not in ASKS_NO_DATABASE:
+                assert (answer.status_code, answer.json()["code"]) == (503, "database-unavailable"), route
+                assert int(answer.headers["retry-after"]) >= 1
+        assert (await person.http.get("/healthz")).status_code == 200
+        ready = await person.http.get("/readyz")
+        assert (ready.status_code, ready.json()["code"]) == (503, "not-ready")
+        assert ready.json()["dependencies"]["database"]["status"] == "down"
+        await asyncio.to_thread(postgres.start)
+        started = time.monotonic()
+        while (await person.http.get(f"/api/v1/agents/{world.agent_id}")).status_code != 200:
+            assert time.monotonic() - started < 1
+            await asyncio.sleep(0.02)
+        stop.set()
+        for told, acknowledged in await asyncio.gather(*clients):
+            assert told <= {200, 201, 409, 503}
+            assert acknowledged
+            names = {
+                (await person.ok("GET", f"/api/v1/agents/{agent_id}"))["name"] for agent_id in acknowledged.values()
+            }
+            assert names == set(acknowledged)
+        assert (await person.http.get("/readyz")).status_code == 200
+
+
+async def busy_client(
+    person: Person, agent_id: str, number: int, stop: asyncio.Event
+) -> tuple[set[int], dict[str, str]]:
+    """Creates and talks without a pause: the statuses it saw, and the agents that were acknowledged."""
+    told: set[int] = set()
+    acknowledged: dict[str, str] = {}
+    while not stop.is_set():
+        name = f"Agent {number}-{len(acknowledged)}-{uuid4().hex[:6]}"
+        body = {"name": name, "identity": {"short_description": "Made while the database goes away"}}
+        made = await person.http.post("/api/v1/agents", json=body)
+        said = await person.http.post(f"/api/v1/agents/{agent_id}/chat", json={"message": name})
+        told |= {made.status_code, said.status_code}
+        if made.status_code == 201:
+            acknowledged[name] = made.json()["id"]
+        await asyncio.sleep(0.005)
+    return told, acknowledged
+
+
+# --- a server that is asked to stop ---
+
+
+@pytest.fixture
+def stopping(database_url: str, openai_server: OpenAIServer, tmp_path: Path) -> Settings:
+    return api_settings(database_url, tmp_path, openai_base_url=openai_server.base_url, shutdown_seconds=1.2)
+
+
+async def test_a_turn_that_can_be_finished_is_finished(stopping: Settings, openai_server: OpenAIServer) -> None:
+    openai_server.answer(pieces=[f"{number} " for number in range(2_000)])
+    async with serving(stopping) as api:
+        person = await api.owner()
+        agent = await person.make_agent()
+        async with person.http.stream(
+            "POST", f"/api/v1/agents/{agent['id']}/chat/stream", json={"message": "Go"}
+        ) as answer:
+            run_id = answer.headers["content-location"].split("/")[-2]
+    async with serving(stopping) as api:
+        again = await api.as_person(person.caller)
+        run = await again.ok("GET", f"/api/v1/runs/{run_id}")
+        assert run["status"] == "completed"
+        assert run["text"].endswith("1999 ")
+
+
+async def test_a_turn_that_takes_too_long_is_kept_marked_and_can_be_repeated(
+    stopping: Settings, openai_server: OpenAIServer
+) -> None:
+    openai_server.fault("slow_total")
+    started = time.monotonic()
+    async with serving(stopping) as api:
+        person = await api.owner()
+        agent = await person.make_agent()
+        url = f"/api/v1/agents/{agent['id']}/chat/stream"
+        request: dict[str, Any] = {"json": {"message": "Go"}, "headers": {"idempotency-key": "stopped"}}
+        async with person.http.stream("POST", url, **request) as answer:
+            seen = [event async for event in _first(answer, 3)]
+        started = time.monotonic()
+    assert time.monotonic() - started < 5
+    run_id, thread_id = seen[0].data["run_id"], seen[0].data["thread_id"]
+    openai_server.reset()
+    said = "".join(event.data["text"] for event in seen if event.type == "message.delta")
+    async with serving(stopping) as api:
+        again = await api.as_person(person.caller)
+        run = await again.ok("GET", f"/api/v1/runs/{run_id}")
+        assert (run["status"], run["error"]["code"]) == ("failed", "run-stopped")
+        question, partial = await again.ok("GET", f"/api/v1/threads/{thread_id}/messages")
+        assert (question["content"], partial["status"]) == ("Go", "partial")
+        assert partial["content"].startswith(said)
+        headers = {"last-event-id": seen[-1].id}
+        async with again.http.stream("GET", f"/api/v1/runs/{run_id}/events", headers=headers) as answer:
+            rest = await all_events(answer)
+        assert rest[-1].data["code"] == "run-stopped"
+        async with again.http.stream("POST", url, **request) as answer:
+            repeated = await all_events(answer)
+        assert repeated[-1].data["response"] == DEFAULT_ANSWER
+        messages = await again.ok("GET", f"/api/v1/threads/{thread_id}/messages")
+        assert [(one["content"], one["status"]) for one in messages] == [
+            ("Go", "complete"),
+            (DEFAULT_ANSWER, "complete"),
+        ]
+
+
+async def _first(answer: Any, count: int) -> AsyncGenerator[Any]:
+    async for event in events_of(answer):
+        yield event
+        count -= 1
+        if not count:
+            return
+
+
+async def test_the_mirror_is_written_before_the_server_ends(stopping: Settings) -> None:
+    unhurried = stopping.model_copy(update={"shutdown_seconds": 20.0})
+    async with serving(unhurried) as api:
+        person = await api.owner()
+        agents = [await person.make_agent(name=f"Agent {number}") for number in range(30)]
+    assert mirrored(stopping.prompts_dir) == {agent["id"] for agent in agents}
+
+
+def mirrored(prompts: Path) -> set[str]:
+    return {path.parent.name for path in prompts.glob("*/agent_attributes.json")}
