@@ -156,6 +156,14 @@ class RunStore:
         row = await self._connection.fetchrow(_SQL["get"], self._tenant_id, run_id, seen_by)
         return _stored(row) if row else None
 
+    async def get_alone(self, run_id: UUID, seen_by: UUID) -> StoredRun | None:
+        """The run, if it is visible; whoever else asks so for this id waits until our transaction ends.
+
+        So two requests with one key find each other, however close together they come.
+        """
+        await self._connection.execute(_SQL["lock_id"], self._tenant_id, run_id)
+        return await self.get(run_id, seen_by)
+
     async def request_cancel(self, run_id: UUID, seen_by: UUID | None) -> bool:
         """Ask whichever server runs it to stop; False when it has ended."""
         return await self._connection.fetchval(_SQL["request_cancel"], self._tenant_id, run_id, seen_by) is not None

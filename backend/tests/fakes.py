@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from typing import Literal
+from uuid import UUID, uuid4
 
 from backend.errors import Unauthenticated
 from backend.models.tenant import RoleName
-from backend.ports import TokenClaims
+from backend.ports import (
+    MemoryContext,
+    ModelReply,
+    ModelRequest,
+    RecalledMemory,
+    RecallRequest,
+    TextDelta,
+    TokenClaims,
+    Usage,
+)
+from backend.stores.database import inside_transaction
 
 
 class FrozenClock:
@@ -41,3 +55,108 @@ class FixedTokens:
         if token not in self._known:
             raise Unauthenticated("no such token")
         return self._known[token]
+
+
+Step = Callable[[ModelRequest], AsyncGenerator[str]]
+"""What a scripted model does when it is called: the pieces it yields are its answer."""
+
+
+def says(*pieces: str) -> Step:
+    """Answer in these pieces."""
+
+    async def step(request: ModelRequest) -> AsyncGenerator[str]:
+        for piece in pieces:
+            yield piece
+
+    return step
+
+
+def fails(error: Exception, *pieces: str) -> Step:
+    """Say so much, then raise."""
+
+    async def step(request: ModelRequest) -> AsyncGenerator[str]:
+        for piece in pieces:
+            yield piece
+        raise error
+
+    return step
+
+
+def waits(until: asyncio.Event, before: str = "", after: str = "") -> Step:
+    """Say `before`, wait until the event is set, say `after`. An event that is never set is a model that hangs."""
+
+    async def step(request: ModelRequest) -> AsyncGenerator[str]:
+        if before:
+            yield before
+        await until.wait()
+        if after:
+            yield after
+
+    return step
+
+
+class ScriptedModel:
+    """A `LanguageModel` that does one step of its script at each call, then answers on its own.
+
+    Every call fails when its task holds a transaction: a model must never be waited for inside one.
+    """
+
+    def __init__(self, *script: Step) -> None:
+        self.requests: list[ModelRequest] = []
+        self.at_once = 0
+        self.most_at_once = 0
+        self._script = deque(script)
+
+    def then(self, *steps: Step) -> None:
+        """Do this at the next calls."""
+        self._script.extend(steps)
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """The whole answer of one step."""
+        text = "".join([piece async for piece in self._answer(request)])
+        return self._reply(request, text)
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[TextDelta | ModelReply]:
+        """The answer of one step, piece by piece."""
+        text = ""
+        async for piece in self._answer(request):
+            text += piece
+            yield TextDelta(piece)
+        yield self._reply(request, text)
+
+    async def retirements(self) -> dict[str, str | None]:
+        """Lists nothing."""
+        return {}
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+    async def _answer(self, request: ModelRequest) -> AsyncGenerator[str]:
+        assert not inside_transaction(), "a model was called inside a transaction"
+        self.requests.append(request)
+        step = self._script.popleft() if self._script else says(f"Answer {len(self.requests)}")
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            async for piece in step(request):
+                yield piece
+        finally:
+            self.at_once -= 1
+
+    @staticmethod
+    def _reply(request: ModelRequest, text: str) -> ModelReply:
+        return ModelReply(text, request.provider, request.model, Usage(len(request.messages), len(text)))
+
+
+class FixedMemory:
+    """A `Memory` that always knows the same."""
+
+    def __init__(self, *texts: str, state: Literal["ok", "degraded"] = "ok") -> None:
+        self.asked: list[RecallRequest] = []
+        self._found = MemoryContext([RecalledMemory(uuid4(), text, 0.5, "person") for text in texts], 0.5, state)
+
+    async def recall(self, request: RecallRequest) -> MemoryContext:
+        """What it was told of."""
+        assert not inside_transaction(), "memory was asked inside a transaction"
+        self.asked.append(request)
+        return self._found

@@ -130,6 +130,10 @@ SELECT id, agent_id, thread_id, user_id, agent_version, status, user_message_id,
   FROM runs
  WHERE tenant_id = $1 AND id = $2 AND ($3::uuid IS NULL OR user_id = $3);
 
+-- name: lock_id
+-- Until the transaction ends nobody else looks for, or makes, the run of this id.
+SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text || $2::uuid::text, 0));
+
 -- name: request_cancel
 UPDATE runs
    SET cancel_requested = true

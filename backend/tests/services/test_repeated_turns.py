@@ -202,7 +202,7 @@ async def test_a_turn_that_waited_for_another_message_knows_it(
         await tx.threads.add_message(thread, uuid4(), "assistant", "Welcome", b"{}")
         waiting = asyncio.create_task(opened(server.ledger, caller, agent, "Hello", thread))
         async with asyncio.timeout(5):
-            while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     begun = (await waiting).begun
     assert ([one.content for one in begun.history], begun.position) == (["Welcome"], 2)

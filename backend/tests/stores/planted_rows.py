@@ -164,6 +164,7 @@ def _runs(it: Planted) -> dict[str, tuple[Any, ...]]:
         ),
         "runs.keep": (run.thread_id, run.run_id, "H", "[]", LEASE),
         "runs.get": (run.run_id, None),
+        "runs.lock_id": (run.run_id,),
         "runs.request_cancel": (run.run_id, None),
         "runs.claim_orphan": (run.run_id, LEASE, False),
     }  # fmt: skip
