@@ -1,0 +1,99 @@
+"""What a deployment can set, and what it is refused with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+from pydantic import ValidationError
+
+from backend.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def bare_environment() -> Generator[None]:
+    """Nothing set from outside, and nothing left behind."""
+    kept = dict(os.environ)
+    for name in list(os.environ):
+        if name.startswith(("NUMEN_", "DATABASE_", "OPENAI_")):
+            del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+def settings(**environment: str) -> Settings:
+    os.environ.update(environment)
+    return Settings(_env_file=None)  # pyright: ignore[reportCallIssue] — pydantic's own parameter
+
+
+def test_a_laptop_needs_no_setting() -> None:
+    made = settings()
+    assert (made.embedded, made.auth_mode, made.model_provider, made.port) == (True, "development", "offline", 8000)
+
+
+@pytest.mark.parametrize(
+    ("environment", "mode"),
+    [
+        ({"NUMEN_HOST": "0.0.0.0"}, "keys"),  # noqa: S104 — what a container sets
+        ({"NUMEN_HOST": "::1"}, "development"),
+        ({"NUMEN_HOST": "localhost"}, "development"),
+        ({"NUMEN_HOST": "numen.internal"}, "keys"),
+        ({"DATABASE_URL": "postgresql://o@h/d"}, "keys"),
+        ({"DATABASE_URL": "postgresql://o@h/d", "NUMEN_AUTH": "development"}, "development"),
+        ({"NUMEN_AUTH": "keys"}, "keys"),
+        ({"NUMEN_AUTH": ""}, "development"),
+    ],
+)
+def test_keys_are_asked_for_unless_everything_stays_at_home(environment: dict[str, str], mode: str) -> None:
+    assert settings(**environment).auth_mode == mode
+
+
+@pytest.mark.parametrize(
+    ("environment", "provider"),
+    [
+        ({"OPENAI_API_KEY": "sk-test"}, "openai"),
+        ({"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, "openai"),
+        ({"DATABASE_URL": "postgresql://o@h/d"}, "openai"),
+        ({"NUMEN_LLM_PROVIDER": "offline", "OPENAI_API_KEY": "sk-test"}, "offline"),
+        ({"OPENAI_API_KEY": ""}, "offline"),
+    ],
+)
+def test_a_configured_provider_is_used(environment: dict[str, str], provider: str) -> None:
+    assert settings(**environment).model_provider == provider
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"NUMEN_AUTH": "development", "NUMEN_HOST": "0.0.0.0"}, "only works on loopback"),  # noqa: S104 — refused
+        ({"NUMEN_AUTH": "none"}, "'keys' or 'development'"),
+        ({"NUMEN_BOOTSTRAP_KEY": "short"}, "at least 32 characters"),
+        ({"NUMEN_CORS_ORIGINS": "https://a.example,*"}, "named origins"),
+        ({"NUMEN_PORT": "70000"}, "65535"),
+        ({"NUMEN_LLM_PROVIDERS": '{"ollama": {"url": "x"}}'}, "base_url"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_a_reason(environment: dict[str, str], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        settings(**environment)
+
+
+def test_origins_are_separated_by_commas() -> None:
+    made = settings(NUMEN_CORS_ORIGINS="https://a.example, https://b.example")
+    assert made.cors_origins == ["https://a.example", "https://b.example"]
+
+
+def test_a_named_provider_has_nothing_from_the_environment() -> None:
+    os.environ["BASE_URL"] = "http://elsewhere"
+    with pytest.raises(ValidationError, match="base_url"):
+        settings(NUMEN_LLM_PROVIDERS='{"ollama": {}}')
+    del os.environ["BASE_URL"]
+
+
+def test_secrets_do_not_show() -> None:
+    made = settings(
+        OPENAI_API_KEY="sk-canary", DATABASE_URL="postgresql://o:canary@h/d", NUMEN_BOOTSTRAP_KEY="canary" * 8
+    )
+    assert "canary" not in repr(made)
