@@ -12,7 +12,7 @@ define INSTALL
 test "$$python" != none || { echo "$(NO_PYTHON)" >&2; exit 1; }; "$$python" backend/scripts/install.py
 endef
 
-.PHONY: help run setup check fix test migrate openapi lock clean
+.PHONY: help run setup check fix test test-fuzz test-crash migrate openapi lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | expand -t 12
@@ -35,6 +35,12 @@ fix: dev ## format, and repair what ruff can repair
 
 test: dev ## all tests, with coverage
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term
+
+test-fuzz: dev ## all hostile requests, and thousands made up from the OpenAPI document
+	NUMEN_TEST_THOROUGH=1 $(BIN)/pytest backend/tests/api/test_hostile.py backend/tests/api/test_fuzz.py
+
+test-crash: dev ## kill a working server a hundred times
+	NUMEN_TEST_KILLS=100 $(BIN)/pytest backend/tests/api/test_crash.py
 
 migrate: setup ## bring the database's schema up to date
 	$(BIN)/numen migrate

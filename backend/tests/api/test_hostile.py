@@ -218,7 +218,7 @@ async def test_odd_headers(api: Api, person: Person, world: World) -> None:
         for name in HEADERS
         for value in HEADER_VALUES
     ]
-    shots = share(shots, 3)
+    shots = share(shots, 4)
     assert await fire(api.port, shots) == len(shots) > 1500
 
 
