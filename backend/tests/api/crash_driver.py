@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import httpx
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 class NotNow(Exception):

@@ -21,6 +21,7 @@ from backend.embedded.postgres import EmbeddedPostgres
 from backend.models.agent import AgentContract
 from backend.services.contract_mirror import files_of
 from backend.tests.api.crash_driver import Address, Memory, Person
+from backend.tests.fixtures_api import eventually
 from backend.tests.fixtures_server import NumenServer
 from backend.tests.protocol_servers.openai_server import OpenAIServer
 
@@ -31,6 +32,8 @@ KILLS = int(os.environ.get("NUMEN_TEST_KILLS", "3"))
 POWER_CUTS = 3
 """Every so-manieth time its PostgreSQL is killed together with the server."""
 PEOPLE = 4
+WARM = 0.7
+"""How often the server lives until it has answered somebody: most of its first second goes to loading what answers."""
 LONG_ANSWER = "Word by word. " * 60
 
 _ALL_IS_WELL = {
@@ -105,7 +108,10 @@ async def survive(folder: Path, openai_server: OpenAIServer, memory: Memory, cha
         for number in range(PEOPLE):
             people.create_task(Person(address, memory, number, random.Random(chance.random())).work(stop))  # noqa: S311 — as above
         for death in range(1, KILLS + 1):
-            await asyncio.sleep(chance.uniform(0.05, 1.0))
+            if chance.random() < WARM:
+                known = len(memory.turns)
+                await eventually(lambda known=known: len(memory.turns) > known, 60)
+            await asyncio.sleep(chance.uniform(0.05, 0.8))
             address.moved(None)
             await asyncio.to_thread(server.kill, postgres=death % POWER_CUTS == 0)
             server = await start()

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from backend.models.agent import EXAMPLE_PARTS
+from backend.scripts.default_agents import load_default_agents
 from backend.tests.api.hostile_corpus import (
     BODIES,
     HARDLY_HTTP,
@@ -132,18 +133,22 @@ async def test_hostile_bodies(api: Api, person: Person, world: World) -> None:
 
 
 async def test_wrong_values_in_every_place(api: Api, person: Person, world: World) -> None:
-    whole = {"createAgent": WHOLE_AGENT, "updateAgent": {**WHOLE_AGENT, "change_summary": "x", "status": "active"}}
+    shipped = [one.model_dump(mode="json", exclude_none=True) for one in load_default_agents().values()]
+    agents = [WHOLE_AGENT, *shipped]
+    changes = [{**one, "change_summary": "x", "status": "active"} for one in agents]
     chat = {"message": "Hello", "thread_id": world.thread_id, "metadata": {"a": [1, {"b": "c"}], "d": None}}
     key_made = {"name": "x", "role": "viewer", "scopes": ["act_as"], "expires_at": "2027-01-01T00:00:00Z"}
-    whole |= {"chat": chat, "streamChat": chat, "createApiKey": key_made}
+    whole: dict[str, list[dict[str, Any]]] = {"createAgent": agents, "updateAgent": changes, "createApiKey": [key_made]}
+    whole |= {"chat": [chat], "streamChat": [chat]}
     headers = {**key_of(person), "content-type": JSON_TYPE}
     shots = [
         shot(body.name, route.method, target_of(route, world), headers, body.content)
         for route in all_routes(api.app)
         if route.takes_body
-        for body in wrong_values(whole.get(route.operation, route.body or {}), SAMPLE)
+        for valid in whole.get(route.operation, [route.body or {}])
+        for body in wrong_values(valid, SAMPLE)
     ]
-    assert await fire(api.port, shots) == len(shots) > 300
+    assert await fire(api.port, shots) == len(shots) > 1_000
 
 
 async def test_every_method_on_every_address(api: Api, person: Person, world: World) -> None:

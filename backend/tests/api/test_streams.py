@@ -184,13 +184,20 @@ async def test_a_cancelled_json_turn_is_told_to_who_waits(person: Person, openai
     agent = await person.make_agent()
     thread = await person.ok("POST", f"/api/v1/agents/{agent['id']}/threads", {})
     chat = f"/api/v1/agents/{agent['id']}/chat"
-    waiting = asyncio.create_task(person.http.post(chat, json={"message": "Hello", "thread_id": thread["id"]}))
+    request: dict[str, Any] = {
+        "json": {"message": "Hello", "thread_id": thread["id"]},
+        "headers": {"idempotency-key": "cancelled"},
+    }
+    waiting = asyncio.create_task(person.http.post(chat, **request))
     await asyncio.to_thread(openai_server.wait_for_calls, 1)
     (said,) = await messages(person, thread["id"])
     await person.ok("POST", f"/api/v1/runs/{said['run_id']}/cancel")
     answer = await waiting
-    assert (answer.status_code, answer.json()["code"]) == (503, "run-stopped")
+    again = await person.http.post(chat, **request)  # what was cancelled stays so, however often it is asked for
+    for told in (answer, again):
+        assert (told.status_code, told.json()["code"]) == (503, "run-stopped")
     assert [one["status"] for one in await messages(person, thread["id"])] == ["complete", "cancelled"]
+    assert len(openai_server.calls) == 1
 
 
 @pytest.mark.parametrize("kind", ["live", "ended"])
