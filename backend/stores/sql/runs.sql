@@ -1,4 +1,5 @@
--- Runs: one turn each. $1 is always the tenant.
+-- Runs: one turn each. $1 is always the tenant. What is looked up by key says `IS TRUE` of its other conditions, so that
+-- no other index is taken for it.
 
 -- name: begin
 -- Claim the thread, store the user's message and open the run; nothing at all when the thread is not free, not
@@ -7,13 +8,13 @@
 WITH agent AS (
     SELECT version, CASE WHEN version IS DISTINCT FROM $12 THEN contract::text END AS contract_json
       FROM agents
-     WHERE tenant_id = $1 AND id = $2 AND status = 'active' AND type = ANY ($11::text[])
+     WHERE tenant_id = $1 AND id = $2 AND (status = 'active') IS TRUE AND (type = ANY ($11::text[])) IS TRUE
 ), thread AS (
     UPDATE threads t
        SET active_run_id = $5, active_until = clock_timestamp() + $10, message_count = t.message_count + 1,
            last_message_at = clock_timestamp(), updated_at = clock_timestamp()
       FROM agent
-     WHERE t.tenant_id = $1 AND t.id = $3 AND t.agent_id = $2 AND t.user_id = $4 AND t.status = 'active'
+     WHERE t.tenant_id = $1 AND t.id = $3 AND (t.agent_id = $2 AND t.user_id = $4 AND t.status = 'active') IS TRUE
        AND (t.active_run_id IS NULL OR t.active_until < clock_timestamp())
     RETURNING t.message_count, t.context_summary, t.summarized_through
 ), message AS (
@@ -36,7 +37,7 @@ SELECT agent.version, agent.contract_json, thread.message_count AS position, thr
 WITH agent AS (
     SELECT version, CASE WHEN version IS DISTINCT FROM $7 THEN contract::text END AS contract_json
       FROM agents
-     WHERE tenant_id = $1 AND id = $2 AND status = 'active' AND type = ANY ($6::text[])
+     WHERE tenant_id = $1 AND id = $2 AND (status = 'active') IS TRUE AND (type = ANY ($6::text[])) IS TRUE
 ), thread AS (
     UPDATE threads t
        SET active_run_id = $4, active_until = clock_timestamp() + $5

@@ -41,9 +41,14 @@ SELECT count(*) AS pending, extract(epoch FROM clock_timestamp() - min(created_a
 UPDATE outbox SET leased_until = NULL WHERE leased_until IS NOT NULL;
 
 -- name: contracts
-SELECT tenant_id, id, version, contract::text AS contract_json
-  FROM agents
- WHERE (tenant_id, id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]));
+-- One look-up by key each, however large the table is.
+SELECT a.tenant_id, a.id, a.version, a.contract_json
+  FROM unnest($1::uuid[], $2::uuid[]) AS wanted (tenant_id, id)
+ CROSS JOIN LATERAL (
+       SELECT tenant_id, id, version, contract::text AS contract_json
+         FROM agents
+        WHERE tenant_id = wanted.tenant_id AND id = wanted.id
+        LIMIT 1) AS a;
 
 -- name: agent_versions_now
 SELECT tenant_id, id, version FROM agents;
