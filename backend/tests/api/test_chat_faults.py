@@ -42,6 +42,8 @@ async def served_hurried(
         llm_providers={"fragile": NamedProvider(base_url=base_url)},
     )
     async with serving(settings) as served:
+        # The first turn of a process loads what answers, which takes longer than the deadlines here.
+        assert (await (await talk(served)).whole()).status_code == 200
         yield served
 
 
