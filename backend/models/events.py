@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from backend.errors import FieldError, Invalid
 
 TERMINAL = frozenset({"message.completed", "run.failed"})
-_EVENT_ID = re.compile(r"^(\d{1,9})-(\d{1,9})$", re.ASCII)
+_EVENT_ID = re.compile(r"(\d{1,9})-(\d{1,9})", re.ASCII)
 
 
 class ServerEvent(NamedTuple):
@@ -45,7 +45,7 @@ class Place:
     @classmethod
     def parse(cls, event_id: str) -> Place:
         """The place an event id names. Errors: `Invalid` when it is no event id of ours."""
-        match = _EVENT_ID.match(event_id)
+        match = _EVENT_ID.fullmatch(event_id)
         if match is None:
             raise Invalid(
                 "Last-Event-ID is not an id of this stream; leave it out to start at the beginning.",
