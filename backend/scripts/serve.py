@@ -5,6 +5,7 @@ python -m backend.scripts.serve
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import socket
@@ -27,7 +28,20 @@ from backend.settings import Settings
 from backend.telemetry import Metrics, configure_logging
 
 
-class _Server(uvicorn.Server):
+class HouseServer(uvicorn.Server):
+    """The API of an open house. Asked to stop, it ends the runs first: whoever listens to one is told how it ended."""
+
+    def __init__(self, settings: Settings, container: Container) -> None:
+        super().__init__(_config(settings, container))
+        self._runs = container.runs
+        self._patience = settings.shutdown_seconds / 2
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new connections, end the runs, and wait until everybody has been answered."""
+        ending = asyncio.create_task(self._runs.end_all(self._patience))
+        await super().shutdown(sockets)
+        await ending
+
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         # Uvicorn sends the signal that stopped it once more, which would end us before the database is stopped.
@@ -58,7 +72,7 @@ async def _serve(settings: Settings) -> None:
             await seed(container.database)
             await create_default_agents(container.agents)
             await _announce(container, listening.getsockname()[1])
-            await _Server(_config(settings, container)).serve(sockets=[listening])
+            await HouseServer(settings, container).serve(sockets=[listening])
     finally:
         listening.close()
 

@@ -56,6 +56,10 @@ class RunService:
                 await tx.runs.request_cancel(run_id, caller.sees_only)
         return (await self._stored(caller, run_id)).run
 
+    async def end_all(self, seconds: float) -> None:
+        """No new runs here; those that live may end, and are stopped after half of the time: what they said is kept."""
+        await self._runs.close(seconds)
+
     async def recover_orphans(self, *, even_leased: bool = False) -> int:
         """Mark the runs whose server is gone as failed; return how many. `even_leased`: we are the only server."""
         async with self._database.worker() as worker:

@@ -8,20 +8,18 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
 from backend.container import Container, open_container
-from backend.main import create_app
 from backend.models.run import ChatReply, ChatRequest
 from backend.models.tenant import ApiKeyCreate, Caller, Role, RoleName, Scope
-from backend.routers.slow_sender import deadline_protocol
+from backend.scripts.serve import HouseServer
 from backend.settings import Settings
 from backend.telemetry import Metrics
 from backend.tests.factories import make_default_tenant, make_tenant, make_user
@@ -109,7 +107,7 @@ class Api:
             await client.aclose()
 
 
-class _Server(uvicorn.Server):
+class _Server(HouseServer):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield  # Ctrl-C belongs to pytest
@@ -136,23 +134,13 @@ async def serving(settings: Settings, opened: Container | None = None) -> AsyncG
     Over a house that is open already, or over one of its own.
     """
     async with contextlib.nullcontext(opened) if opened else open_container(settings, Metrics()) as container:
-        app = create_app(settings, container)
-        config = uvicorn.Config(
-            app,
-            port=0,
-            http=deadline_protocol(settings.header_seconds, settings.body_seconds),
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=2,
-        )
-        server = _Server(config)
+        server = _Server(settings, container)
+        server.config.port = 0
         task = asyncio.create_task(server.serve())
         while not server.started:
             assert not task.done(), task.result()
             await asyncio.sleep(0.005)
-        api = Api(app, container, server.servers[0].sockets[0].getsockname()[1])
+        api = Api(cast("FastAPI", server.config.app), container, server.servers[0].sockets[0].getsockname()[1])
         try:
             yield api
         finally:

@@ -16,6 +16,7 @@ from backend.embedded.postgres import EmbeddedPostgres
 from backend.settings import Settings
 from backend.stores.schema import create_database
 from backend.tests.api.event_reader import all_events, events_of
+from backend.tests.api.raw_http import RawConnection
 from backend.tests.api.route_cases import all_routes, make_world
 from backend.tests.factories import make_default_tenant
 from backend.tests.fixtures_api import Api, Person, api_settings, serving
@@ -199,6 +200,31 @@ async def _first(answer: Any, count: int) -> AsyncGenerator[Any]:
         count -= 1
         if not count:
             return
+
+
+async def test_who_waits_or_listens_is_told_that_the_server_stops(
+    stopping: Settings, openai_server: OpenAIServer
+) -> None:
+    openai_server.fault("slow_total")
+    async with serving(stopping) as api:
+        person = await api.owner()
+        agent = await person.make_agent()
+        headers: dict[str, str | bytes] = {"authorization": f"Bearer {person.key}", "content-type": "application/json"}
+        url, connections = f"/api/v1/agents/{agent['id']}/chat", [RawConnection(api.port) for _ in range(2)]
+        waiting, listening = [
+            asyncio.create_task(connection.request("POST", url + path, headers, b'{"message": "Go"}'))
+            for connection, path in zip(connections, ("", "/stream"), strict=True)
+        ]
+        await asyncio.to_thread(openai_server.wait_for_calls, 2)
+        started = time.monotonic()
+    assert time.monotonic() - started < stopping.shutdown_seconds + 2
+    told, heard = await waiting, await listening
+    assert (told.status_code, told.json()["code"]) == (503, "run-stopped")
+    last = heard.body.decode().strip().split("\n\n")[-1]
+    assert "event: run.failed" in last
+    assert "run-stopped" in last
+    for connection in connections:
+        await connection.close()
 
 
 async def test_the_mirror_is_written_before_the_server_ends(stopping: Settings) -> None:
