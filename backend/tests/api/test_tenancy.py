@@ -118,12 +118,13 @@ async def test_a_foreign_thread_is_not_talked_in(api: Api, owner: Connection, pa
     mine, theirs = await api.owner(), await api.owner()
     world, foreign = await make_world(api, mine), await make_world(api, theirs)
     colleague = await make_world(api, mine, await api.colleague(mine, "member"))
+    elsewhere = await make_world(api, mine)  # a conversation of one's own, but with another agent
     await api.settled()
     before = await fingerprint(owner, [str(theirs.caller.tenant_id)])
     url = f"/api/v1/agents/{world.agent_id}/{path}"
     answers = [
         absent(await mine.http.post(url, json={"message": "Hello", "thread_id": thread_id}))
-        for thread_id in (random_id(), foreign.thread_id, colleague.thread_id, foreign.run_id)
+        for thread_id in (random_id(), foreign.thread_id, colleague.thread_id, elsewhere.thread_id, foreign.run_id)
     ]
     assert answers[0][0] == 404
     assert all(answer == answers[0] for answer in answers)
