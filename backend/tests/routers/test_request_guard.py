@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from uuid import uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -14,7 +14,7 @@ from starlette.types import Message, Scope
 
 from backend.tests.routers.small_app import BODY_LIMIT, Wire, client_of, request, served, small_app, status_of
 
-ID = str(uuid4())
+ID = str(UUID("7c1f0a52-6a0e-4a6e-9d57-2f0b8a1c3d4e"))
 JSON = "Content-Type: application/json"
 ROUTES = [("POST", "/api/notes"), ("GET", f"/api/notes/{ID}"), ("PUT", "/api/notes"), ("DELETE", "/nowhere")]
 
