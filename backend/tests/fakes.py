@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID, uuid4
@@ -12,6 +14,7 @@ from uuid import UUID, uuid4
 from backend.errors import Unauthenticated
 from backend.models.tenant import RoleName
 from backend.ports import (
+    ContractFiles,
     MemoryContext,
     ModelReply,
     ModelRequest,
@@ -160,3 +163,29 @@ class FixedMemory:
         assert not inside_transaction(), "memory was asked inside a transaction"
         self.asked.append(request)
         return self._found
+
+
+class FullDisk:
+    """`ContractFiles` over others, on a disk that is full while `full` is set."""
+
+    def __init__(self, files: ContractFiles) -> None:
+        self.full = False
+        self._files = files
+
+    def write(self, agent_id: UUID, files: Mapping[str, bytes]) -> bool:
+        """Refused while the disk is full."""
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self._files.write(agent_id, files)
+
+    def remove(self, agent_id: UUID) -> None:
+        """Removing needs no room."""
+        self._files.remove(agent_id)
+
+    def agents(self) -> list[UUID]:
+        """The agents that have a folder."""
+        return self._files.agents()
+
+    def sweep(self) -> None:
+        """Sweeping needs no room."""
+        self._files.sweep()
