@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from backend.stores.database import Database
 from backend.telemetry import get_logger
 
 _PAUSE_SECONDS = 5.0
+_RETRY_SECONDS = 60.0
 _HOUR = 3600.0
 _log = get_logger(__name__)
 
@@ -57,23 +57,24 @@ class Janitor:
         await self._runs.recover_orphans(even_leased=alone)
 
     async def run(self) -> None:
-        """Do every job when it is due, until cancelled."""
-        due = dict.fromkeys(range(len(self._jobs)), 0.0)
-        while True:
-            for at, (pause, job) in enumerate(self._jobs):
-                if time.monotonic() >= due[at]:
-                    due[at] = time.monotonic() + pause
-                    await self._do(job)
-            await asyncio.sleep(_PAUSE_SECONDS)
+        """Do every job when it is due, until cancelled. A long one (the mirror's) does not hold up the others."""
+        await asyncio.gather(*(self._repeat(pause, job) for pause, job in self._jobs))
 
-    async def _do(self, job: Callable[[], Awaitable[Any]]) -> None:
+    async def _repeat(self, pause: float, job: Callable[[], Awaitable[Any]]) -> None:
+        while True:
+            done = await self._do(job)
+            await asyncio.sleep(max(pause, _PAUSE_SECONDS) if done else min(pause + _PAUSE_SECONDS, _RETRY_SECONDS))
+
+    async def _do(self, job: Callable[[], Awaitable[Any]]) -> bool:
         name = getattr(job, "__name__", "job")
         try:
             await job()
+            return True
         except NumenError as error:
             _log.warning("job put off", job=name, code=error.code)
         except Exception:  # noqa: BLE001 — the seam of this background task: one bad job must not end the others
             _log.exception("job failed", job=name)
+        return False
 
     async def _learn_models(self) -> None:
         self._catalog.learn(await self._model.retirements())

@@ -18,6 +18,11 @@ class ThreadTurns:
         self._patience = patience_seconds
         self._locks: dict[TurnQueue, tuple[asyncio.Lock, int]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many threads have a turn, or wait for one."""
+        return len(self._locks)
+
     async def take(self, queue: TurnQueue) -> None:
         """Wait for the turns before this one. Errors: `ThreadBusy` when they take too long."""
         lock, users = self._locks.get(queue) or (asyncio.Lock(), 0)
