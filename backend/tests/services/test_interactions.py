@@ -196,7 +196,7 @@ async def test_two_processes_serve_one_thread_one_turn_after_the_other(database:
 async def test_nobody_waits_for_ever(database: Database, caller: Caller) -> None:
     never, model = asyncio.Event(), ScriptedModel()
     model.then(waits(never))
-    async with one_server(database, model, patience=0.15) as one, one_server(database, model, patience=0.15) as other:
+    async with one_server(database, model, patience=0.5) as one, one_server(database, model, patience=0.5) as other:
         agent = await one.agent(caller)
         thread = (await one.threads.create_thread(caller, agent)).id
         await one.start(caller, agent, "First", thread)
@@ -205,7 +205,7 @@ async def test_nobody_waits_for_ever(database: Database, caller: Caller) -> None
                 await server.say(caller, agent, "Second", thread)
         assert [message.content for message in await one.messages(caller, thread)] == ["First"]
         stranger = await make_user(database, caller.tenant_id)
-        async with asyncio.timeout(0.1):  # and whoever has no business there learns nothing of the queue
+        async with asyncio.timeout(0.4):  # and whoever has no business there learns nothing of the queue
             with pytest.raises(ThreadNotFound):
                 await one.say(stranger, agent, "Third", thread)
 
