@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SMALLEST_BOOTSTRAP_KEY = 32
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 
 class NamedProvider(BaseModel):
@@ -82,6 +84,8 @@ class Settings(BaseSettings):
     def _named_origins(cls, origins: list[str]) -> list[str]:
         if "*" in origins:
             raise ValueError("NUMEN_CORS_ORIGINS takes named origins; a wildcard would open every tenant to every page")
+        if unknown := [one for one in origins if not _ORIGIN.fullmatch(one)]:
+            raise ValueError(f"NUMEN_CORS_ORIGINS: {unknown[0]} is no origin such as https://app.example.com")
         return origins
 
     @model_validator(mode="after")

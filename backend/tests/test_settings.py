@@ -71,6 +71,8 @@ def test_a_configured_provider_is_used(environment: dict[str, str], provider: st
         ({"NUMEN_AUTH": "none"}, "'keys' or 'development'"),
         ({"NUMEN_BOOTSTRAP_KEY": "short"}, "at least 32 characters"),
         ({"NUMEN_CORS_ORIGINS": "https://a.example,*"}, "named origins"),
+        ({"NUMEN_CORS_ORIGINS": "app.example.com"}, "is no origin"),
+        ({"NUMEN_CORS_ORIGINS": "https://app.example.com/path"}, "is no origin"),
         ({"NUMEN_PORT": "70000"}, "65535"),
         ({"NUMEN_LLM_PROVIDERS": '{"ollama": {"url": "x"}}'}, "base_url"),
     ],

@@ -27,8 +27,9 @@ def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPat
     [
         ("NUMEN_PORT", "http", "NUMEN_PORT: 'http' does not fit, input should be a valid integer"),
         ("NUMEN_LOG_LEVEL", "loud", "NUMEN_LOG_LEVEL: 'loud' does not fit, input should be 'debug'"),
-        ("NUMEN_CORS_ORIGINS", "https://app.example.com", "NUMEN_CORS_ORIGINS must be JSON, such as the example"),
-        ("NUMEN_CORS_ORIGINS", '["*"]', "NUMEN_CORS_ORIGINS takes named origins"),
+        ("NUMEN_CORS_ORIGINS", '["https://a.example"]', "NUMEN_CORS_ORIGINS: "),
+        ("NUMEN_CORS_ORIGINS", "https://a.example,*", "NUMEN_CORS_ORIGINS takes named origins"),
+        ("NUMEN_LLM_PROVIDERS", "ollama", "NUMEN_LLM_PROVIDERS must be JSON, such as the example"),
         ("NUMEN_BOOTSTRAP_KEY", "hunter2", "NUMEN_BOOTSTRAP_KEY needs at least 32 characters"),
         ("NUMEN_LLM_PROVIDERS", '{"x": {"api_key": "hunter2"}}', "NUMEN_LLM_PROVIDERS.x.base_url: field required"),
         ("NUMEN_LLM_PROVIDERS", '{"x": "hunter2"}', "NUMEN_LLM_PROVIDERS.x: "),
