@@ -335,6 +335,7 @@ async def test_an_answer_is_stored_when_the_database_comes_back(
         await lost.wait()
         with pytest.raises(DatabaseUnavailable):
             await server.runs.get(caller, run.run_id)
+        await asyncio.sleep(0.3)  # long enough for the first tries to fail
         assert not run.ended
         await owner.execute("ALTER DATABASE numen_tests CONNECTION LIMIT -1")
         async with asyncio.timeout(5):
