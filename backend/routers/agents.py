@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
@@ -42,6 +42,7 @@ SemVer = Annotated[str, Path(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}$", examples=["
 router = APIRouter(prefix="/api/v1/agents", tags=["agents"], route_class=IdempotentRoute, responses=PROBLEM_RESPONSES)
 _ABSENT = problem_responses(AgentNotFound)
 _CHANGED = problem_responses(AgentNotFound, PreconditionFailed)
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "You have this version already (If-None-Match)"}}
 
 
 class AgentQuery(PageQuery):
@@ -78,7 +79,7 @@ async def import_agent(caller: Admin, agents: Agents, body: AgentExport, operati
     return agent_answer(await agents.import_file(caller, body, operation), status_code=201)
 
 
-@router.get("/{agent_id}", response_model=AgentResponse, responses=_ABSENT, operation_id="getAgent")
+@router.get("/{agent_id}", response_model=AgentResponse, responses={**_ABSENT, **_UNCHANGED}, operation_id="getAgent")
 async def get_agent(caller: Viewer, agents: Agents, agent_id: UUID, if_none_match: IfNoneMatch) -> Response:
     """Read an agent. Its ETag is its version; the counters of its use do not change it."""
     return agent_answer(await agents.get(caller, agent_id), if_none_match=if_none_match)

@@ -20,6 +20,8 @@ CONTRACT_FILE = "agent_specific_prompt.json"
 ATTRIBUTES_FILE = "agent_attributes.json"
 _ATTRIBUTES = {"id", "name", "traits", "configuration"}
 _CHUNK = 100
+_ROUNDS = 5
+_MOVED = "changed while it was mirrored"
 _REST = 3  # how much longer than the work the pause after it is: many changes at once must not slow requests down
 _log = get_logger(__name__)
 
@@ -41,7 +43,15 @@ class ContractMirror:
 
     async def deliver(self, deliveries: Sequence[Delivery]) -> Mapping[int, str]:
         """Mirror the agents of these orders; the orders that failed, each with the reason."""
-        _, failures = await self._bring_up_to_date(list({(one.tenant_id, one.subject_id) for one in deliveries}))
+        agents = list({(one.tenant_id, one.subject_id) for one in deliveries})
+        failures: dict[UUID, str] = {}
+        for _ in range(_ROUNDS):
+            # An agent that is changed all the time is no failure: its order would wait longer after each.
+            _, found = await self._bring_up_to_date(agents)
+            failures = {agent_id: reason for agent_id, reason in failures.items() if reason != _MOVED} | found
+            agents = [one for one in agents if found.get(one[1]) == _MOVED]
+            if not agents:
+                break
         return {one.id: failures[one.subject_id] for one in deliveries if one.subject_id in failures}
 
     async def reconcile(self) -> int:
@@ -75,7 +85,7 @@ class ContractMirror:
         for _, agent_id in agents:
             # Another process may have written a newer version before our older one: then ours goes again.
             if _version(before, agent_id) != _version(after, agent_id):
-                failures.setdefault(agent_id, "changed while it was mirrored")
+                failures.setdefault(agent_id, _MOVED)
         return sum(changed), failures
 
     async def _try(self, agent_id: UUID, current: CurrentContract | None, failures: dict[UUID, str]) -> bool:

@@ -232,6 +232,9 @@ async def test_who_was_overtaken_writes_again(how: str, it: Mirrored, caller: Ca
         assert await it.equals_the_rows()
     slow.go.set()
     await writing
+    if how == "delivery":  # at once, and not as a failure that has to wait
+        assert await it.equals_the_rows()
+        assert await it.waiting() == []
     await it.deliver()
     assert await it.equals_the_rows()
 
