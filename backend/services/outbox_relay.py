@@ -99,7 +99,7 @@ class OutboxRelay:
             await worker.delivered([one.id for one in orders if one.id not in failures])
             for one in orders:
                 if one.id in failures:
-                    delay = timedelta(seconds=min(2 ** min(one.attempts, 10) / 4, _LONGEST_WAIT))
+                    delay = timedelta(seconds=min(2 ** min(one.attempts, 11) / 4, _LONGEST_WAIT))
                     await worker.postpone([one.id], delay, failures[one.id])
         if failures:
             self._metrics.outbox_failures_total.inc(len(failures))

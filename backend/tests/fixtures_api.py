@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -113,6 +115,13 @@ class _Server(HouseServer):
         yield  # Ctrl-C belongs to pytest
 
 
+class _Guest(_Server):
+    """Served from a house that is somebody else's: its runs go on when this server stops."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await uvicorn.Server.shutdown(self, sockets)
+
+
 def api_settings(database_url: str, prompts_dir: Path, **rest: Any) -> Settings:
     """Settings of a deployment on this database; nothing comes from the environment or a file."""
     values: dict[str, Any] = {
@@ -134,7 +143,7 @@ async def serving(settings: Settings, opened: Container | None = None) -> AsyncG
     Over a house that is open already, or over one of its own.
     """
     async with contextlib.nullcontext(opened) if opened else open_container(settings, Metrics()) as container:
-        server = _Server(settings, container)
+        server = (_Guest if opened else _Server)(settings, container)
         server.config.port = 0
         task = asyncio.create_task(server.serve())
         while not server.started:
