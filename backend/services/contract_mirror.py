@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -22,7 +21,6 @@ _ATTRIBUTES = {"id", "name", "traits", "configuration"}
 _CHUNK = 100
 _ROUNDS = 5
 _MOVED = "changed while it was mirrored"
-_REST = 3  # how much longer than the work the pause after it is: many changes at once must not slow requests down
 _log = get_logger(__name__)
 
 
@@ -102,15 +100,12 @@ class ContractMirror:
             return await worker.contracts(agents)
 
     async def _write(self, agent_id: UUID, current: CurrentContract | None) -> bool:
-        """Mirror one agent; True when its files changed. Requests get the loop and the disk in between."""
-        started = time.perf_counter()
+        """Mirror one agent; True when its files changed."""
         if current is None:
             await asyncio.to_thread(self._files.remove, agent_id)
             return True
         files = files_of(AgentContract.model_validate_json(current.contract_json))
-        changed = await asyncio.to_thread(self._files.write, agent_id, files)
-        await asyncio.sleep(_REST * (time.perf_counter() - started))
-        return changed
+        return await asyncio.to_thread(self._files.write, agent_id, files)
 
 
 def _version(contracts: Mapping[UUID, CurrentContract], agent_id: UUID) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 
@@ -16,7 +17,8 @@ Deliver = Callable[[Sequence[Delivery]], Awaitable[Mapping[int, str]]]
 """Delivers orders of one kind and returns those that failed, each with its reason."""
 
 _LEASE = timedelta(seconds=30)
-_BATCH = 50
+_BATCH = 10
+_REST = 3  # how much longer than a full batch the pause after it is: many changes must not slow requests down
 _POLL_SECONDS = 1.0
 _GATHER_SECONDS = 0.05  # a short wait lets orders of one busy moment go together, and leaves the loop to requests
 _LONGEST_WAIT = 300
@@ -45,9 +47,11 @@ class OutboxRelay:
                     await self._woken.wait()
             self._woken.clear()
             await asyncio.sleep(_GATHER_SECONDS)
+            started = time.perf_counter()
             try:
                 if await _to_its_end(self.step()) == _BATCH:
                     self._woken.set()
+                    await asyncio.sleep(_REST * (time.perf_counter() - started))
             except DatabaseUnavailable:
                 _log.warning("outbox waits for the database")
                 await asyncio.sleep(_POLL_SECONDS)
