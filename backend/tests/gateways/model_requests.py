@@ -11,6 +11,7 @@ from backend.models.agent import EXAMPLE_CONTRACT, AgentContract
 from backend.ports import LanguageModel, ModelReply, ModelRequest, PromptMessage, TextDelta, ToolSpec
 
 SHORT = Deadlines(connect=0.3, first_token=0.25, total=0.3)
+FAIR = Deadlines(connect=1.5, first_token=1.5, total=1.5)
 ROOMY = Deadlines(connect=2.0, first_token=4.0, total=5.0)
 SECRET = "sk-numen-canary-4711"
 

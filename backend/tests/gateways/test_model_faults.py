@@ -11,7 +11,7 @@ import pytest
 
 from backend.errors import ModelError, ModelFailed, ModelTimeout, ModelUnavailable
 from backend.gateways.openai_model import OpenAIModel
-from backend.tests.gateways.model_requests import SECRET, SHORT, WEATHER, model, request, streamed
+from backend.tests.gateways.model_requests import FAIR, SECRET, SHORT, WEATHER, model, request, streamed
 from backend.tests.protocol_servers.openai_faults import FaultKind
 from backend.tests.protocol_servers.openai_server import OpenAIServer
 
@@ -85,10 +85,11 @@ def nothing_unclosed() -> Generator[None]:
 
 
 @pytest.fixture
-async def hurried(openai_server: OpenAIServer) -> AsyncGenerator[OpenAIModel]:
+async def hurried(openai_server: OpenAIServer, expected: type[ModelError]) -> AsyncGenerator[OpenAIModel]:
     """A model with short deadlines, and the check that nothing of it stays."""
     before = asyncio.all_tasks()
-    hurried = model(openai_server.base_url, SHORT)
+    # Only what is slow waits for the deadline; the others must not meet it on a busy machine.
+    hurried = model(openai_server.base_url, FAIR if expected in (ModelFailed, ModelUnavailable) else SHORT)
     yield hurried
     await hurried.close()
     for _ in range(20):
@@ -109,7 +110,7 @@ async def test_whole_answer(
     started = time.monotonic()
     with pytest.raises(expected) as caught:
         await hurried.complete(request(model=MODELS[wire], tools=[WEATHER]))
-    assert time.monotonic() - started < SHORT.total + 1
+    assert time.monotonic() - started < FAIR.total + 1
     _fit_to_show(caught.value)
 
 
@@ -122,7 +123,7 @@ async def test_streamed_answer(
     started = time.monotonic()
     with pytest.raises(expected) as caught:
         await streamed(hurried, request(model=MODELS[wire], tools=[WEATHER]))
-    assert time.monotonic() - started < SHORT.total + 1
+    assert time.monotonic() - started < FAIR.total + 1
     _fit_to_show(caught.value)
 
 
