@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import httpx
+import psutil
 
 from backend.container import DATABASE_NAME
 from backend.embedded.postgres import EmbeddedPostgres
@@ -81,9 +83,14 @@ async def rows_of(data: Path) -> AsyncGenerator[Connection]:
 async def test_killed_again_and_again(data_folder: Path, openai_server: OpenAIServer) -> None:
     openai_server.answer(LONG_ANSWER)
     memory, seed = Memory(), int.from_bytes(os.urandom(3))
-    server = await survive(data_folder, openai_server, memory, random.Random(seed))  # noqa: S311 — for moments, not secrets
-    await everything_delivered(server)
-    assert await asyncio.to_thread(server.stop) == 0
+    mortal = Mortal(data_folder, openai_server)
+    try:
+        await survive(mortal, memory, random.Random(seed))  # noqa: S311 — for moments, not secrets
+        await everything_delivered(mortal.server)
+        assert await asyncio.to_thread(mortal.server.stop) == 0
+    except BaseException:
+        await mortal.die(postgres=True)
+        raise
     told = f"(moments of seed {seed}; {len(memory.turns)} turns, {memory.repeats} repeats)"
     assert len(memory.turns) > KILLS * PEOPLE, told
     assert memory.repeats >= KILLS, told
@@ -92,33 +99,69 @@ async def test_killed_again_and_again(data_folder: Path, openai_server: OpenAISe
             assert await rows.fetchval(query) == 0, f"{what} {told}"
         await agents_are_there(rows, memory)
         await turns_are_there(rows, memory)
-        await files_equal_rows(rows, server.prompts)
+        await files_equal_rows(rows, mortal.server.prompts)
 
 
-async def survive(folder: Path, openai_server: OpenAIServer, memory: Memory, chance: random.Random) -> NumenServer:
-    """Let people work while the server dies and comes back; the last one goes on when they have finished."""
-    providers = json.dumps({"local": {"base_url": openai_server.base_url}})
-    address, stop = Address(), asyncio.Event()
+class Mortal:
+    """A server that is killed and comes back to the same data, at another address."""
 
-    async def start() -> NumenServer:
-        server = await asyncio.to_thread(NumenServer, folder, NUMEN_LLM_PROVIDERS=providers)
-        address.moved(server.url)
-        return server
+    def __init__(self, folder: Path, openai_server: OpenAIServer) -> None:
+        self.address = Address()
+        self._folder = folder
+        self._providers = json.dumps({"local": {"base_url": openai_server.base_url}})
+        self._server: NumenServer | None = None
 
-    server = await start()
+    @property
+    def server(self) -> NumenServer:
+        """The one that lives."""
+        assert self._server is not None
+        return self._server
+
+    async def start(self) -> None:
+        """Come (back) to life."""
+        self._server = await asyncio.to_thread(NumenServer, self._folder, NUMEN_LLM_PROVIDERS=self._providers)
+        self.address.moved(self._server.url)
+
+    async def die(self, *, postgres: bool) -> None:
+        """Be killed, where there is anything to kill."""
+        self.address.moved(None)
+        server, self._server = self._server, None
+        if server is not None:
+            await asyncio.to_thread(server.kill, postgres=postgres)
+        if postgres:
+            await asyncio.to_thread(self._kill_postgres)
+
+    def _kill_postgres(self) -> None:
+        """It may have been started by a server that died before."""
+        note = self._folder / "data" / "postgres" / "pgdata" / "postmaster.pid"
+        if not note.exists():
+            return
+        number = int(note.read_text("utf-8").splitlines()[0])
+        if psutil.pid_exists(number):
+            postmaster = psutil.Process(number)
+            killed = [postmaster, *postmaster.children(recursive=True)]
+            for process in killed:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(killed, 10)
+
+
+async def survive(mortal: Mortal, memory: Memory, chance: random.Random) -> None:
+    """Let people work while the server dies and comes back; it lives when they have finished."""
+    stop = asyncio.Event()
+    await mortal.start()
     async with asyncio.TaskGroup() as people:
         for number in range(PEOPLE):
-            people.create_task(Person(address, memory, number, random.Random(chance.random())).work(stop))  # noqa: S311 — as above
+            person = Person(mortal.address, memory, number, random.Random(chance.random()))  # noqa: S311 — as above
+            people.create_task(person.work(stop))
         for death in range(1, KILLS + 1):
             if chance.random() < WARM:
                 known = len(memory.turns)
                 await eventually(lambda known=known: len(memory.turns) > known, 60)
             await asyncio.sleep(chance.uniform(0.05, 0.8))
-            address.moved(None)
-            await asyncio.to_thread(server.kill, postgres=death % POWER_CUTS == 0)
-            server = await start()
+            await mortal.die(postgres=death % POWER_CUTS == 0)
+            await mortal.start()
         stop.set()
-    return server
 
 
 async def everything_delivered(server: NumenServer) -> None:
