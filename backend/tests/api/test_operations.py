@@ -227,12 +227,14 @@ async def test_who_waits_or_listens_is_told_that_the_server_stops(
         await connection.close()
 
 
-async def test_the_mirror_is_written_before_the_server_ends(stopping: Settings) -> None:
-    unhurried = stopping.model_copy(update={"shutdown_seconds": 20.0})
-    async with serving(unhurried) as api:
+async def test_the_mirror_is_written_before_the_server_ends(postgres_server: EmbeddedPostgres, tmp_path: Path) -> None:
+    """In a database of its own, for every server that works on the same rows takes its share of what is ordered."""
+    await create_database(postgres_server.dsn(), "numen_alone")
+    settings = api_settings(postgres_server.dsn("numen_alone"), tmp_path, llm_provider="offline", shutdown_seconds=20.0)
+    async with serving(settings) as api:
         person = await api.owner()
         agents = [await person.make_agent(name=f"Agent {number}") for number in range(30)]
-    assert mirrored(stopping.prompts_dir) == {agent["id"] for agent in agents}
+    assert mirrored(tmp_path) == {agent["id"] for agent in agents}
 
 
 def mirrored(prompts: Path) -> set[str]:
