@@ -158,11 +158,14 @@ async def serving(settings: Settings, opened: Container | None = None) -> AsyncG
             await task
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def served_api(
     database_url: str, openai_server_process: OpenAIServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Api]:
-    """The session's application; take `api` instead, which starts with a seeded database and leaves an empty one."""
+    """The module's application; take `api` instead, which starts with a seeded database and leaves an empty one.
+
+    Not the session's: its relay and janitor would do their work on what tests of stores and services plant.
+    """
     settings = api_settings(
         database_url, tmp_path_factory.mktemp("prompts"), openai_base_url=openai_server_process.base_url
     )
