@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,7 @@ from backend.tests.api.event_reader import all_events, events_of
 from backend.tests.api.raw_http import RawConnection
 from backend.tests.api.route_cases import all_routes, make_world
 from backend.tests.factories import make_default_tenant
-from backend.tests.fixtures_api import Api, Person, api_settings, serving
+from backend.tests.fixtures_api import Api, Person, api_settings, eventually, serving
 from backend.tests.protocol_servers.openai_server import DEFAULT_ANSWER, OpenAIServer
 
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -86,8 +87,9 @@ async def live_through_an_outage(postgres: EmbeddedPostgres, settings: Settings)
         person = await api.owner()
         world = await make_world(api, person)
         stop = asyncio.Event()
-        clients = [asyncio.create_task(busy_client(person, world.agent_id, number, stop)) for number in range(8)]
-        await asyncio.sleep(0.1)
+        clients = [BusyClient(person, world.agent_id) for _ in range(8)]
+        work = asyncio.gather(*(client.work(stop) for client in clients))
+        await eventually(lambda: all(client.acknowledged for client in clients), 20)
         await asyncio.to_thread(postgres.stop)
         for route in all_routes(api.app):
             answer = await person.http.request(route.method, route.url(world.values()), json=route.body)
@@ -104,32 +106,37 @@ async def live_through_an_outage(postgres: EmbeddedPostgres, settings: Settings)
             assert time.monotonic() - started < 1
             await asyncio.sleep(0.02)
         stop.set()
-        for told, acknowledged in await asyncio.gather(*clients):
-            assert told <= {200, 201, 409, 503}
-            assert acknowledged
-            names = {
-                (await person.ok("GET", f"/api/v1/agents/{agent_id}"))["name"] for agent_id in acknowledged.values()
-            }
-            assert names == set(acknowledged)
+        await work
+        for client in clients:
+            await client.nothing_was_lost()
         assert (await person.http.get("/readyz")).status_code == 200
 
 
-async def busy_client(
-    person: Person, agent_id: str, number: int, stop: asyncio.Event
-) -> tuple[set[int], dict[str, str]]:
-    """Creates and talks without a pause: the statuses it saw, and the agents that were acknowledged."""
-    told: set[int] = set()
-    acknowledged: dict[str, str] = {}
-    while not stop.is_set():
-        name = f"Agent {number}-{len(acknowledged)}-{uuid4().hex[:6]}"
-        body = {"name": name, "identity": {"short_description": "Made while the database goes away"}}
-        made = await person.http.post("/api/v1/agents", json=body)
-        said = await person.http.post(f"/api/v1/agents/{agent_id}/chat", json={"message": name})
-        told |= {made.status_code, said.status_code}
-        if made.status_code == 201:
-            acknowledged[name] = made.json()["id"]
-        await asyncio.sleep(0.005)
-    return told, acknowledged
+@dataclass(slots=True)
+class BusyClient:
+    """Creates and talks without a pause; keeps the statuses it saw, and the agents that were acknowledged."""
+
+    person: Person
+    agent_id: str
+    told: set[int] = field(default_factory=set[int])
+    acknowledged: dict[str, str] = field(default_factory=dict[str, str])
+
+    async def work(self, stop: asyncio.Event) -> None:
+        http = self.person.http
+        while not stop.is_set():
+            name = f"Agent {uuid4()}"
+            body = {"name": name, "identity": {"short_description": "Made while the database goes away"}}
+            made = await http.post("/api/v1/agents", json=body)
+            said = await http.post(f"/api/v1/agents/{self.agent_id}/chat", json={"message": name})
+            self.told |= {made.status_code, said.status_code}
+            if made.status_code == 201:
+                self.acknowledged[name] = made.json()["id"]
+            await asyncio.sleep(0.005)
+
+    async def nothing_was_lost(self) -> None:
+        assert self.told <= {200, 201, 409, 503}
+        for name, agent_id in self.acknowledged.items():
+            assert (await self.person.ok("GET", f"/api/v1/agents/{agent_id}"))["name"] == name
 
 
 # --- a server that is asked to stop ---
