@@ -26,10 +26,6 @@ class ModelRouter:
         """The names that `configuration.llm_provider` may have, sorted."""
         return tuple(sorted(self._models))
 
-    def knows(self, provider: str) -> bool:
-        """Whether a provider has this name."""
-        return provider in self._models
-
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Answer in one piece."""
         return await self._named(request.provider).complete(request)

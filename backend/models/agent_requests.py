@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
@@ -96,21 +96,3 @@ class AgentResponse(AgentContract):
     interaction_count: int = 0
     last_interaction_at: Utc | None = None
     warnings: tuple[str, ...] = ()
-
-    @classmethod
-    def of(
-        cls,
-        contract: AgentContract,
-        *,
-        interaction_count: int = 0,
-        last_interaction_at: datetime | None = None,
-        warnings: tuple[str, ...] = (),
-    ) -> Self:
-        """The contract with what its record knows beside it."""
-        return cls(
-            **{name: getattr(contract, name) for name in AgentContract.model_fields},
-            status=contract.metadata.status,
-            interaction_count=interaction_count,
-            last_interaction_at=last_interaction_at,
-            warnings=warnings,
-        )

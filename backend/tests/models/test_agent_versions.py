@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from hypothesis import given
 
-from backend.models import AgentContract, AgentExport, AgentResponse, PortableContract
+from backend.models import AgentContract, AgentExport, PortableContract
 from backend.tests.models.contracts import CONTRACTS, OWNER, TENANT, contract, refusals
 
 
@@ -42,12 +42,3 @@ def test_an_export_is_one_consistent_history() -> None:
 def test_a_file_cannot_bring_an_owner_along() -> None:
     smuggled = portable("1.0.0") | {"metadata": {"tenant_id": str(uuid4()), "owner_id": str(uuid4())}}
     assert list(refusals(AgentExport, {"contract": smuggled})) == ["/contract/metadata"]
-
-
-@given(CONTRACTS)
-def test_a_response_is_the_contract_and_its_record(made: AgentContract) -> None:
-    shown = AgentResponse.of(made, interaction_count=3, warnings=("soon",))
-    assert shown.status == made.metadata.status
-    assert (shown.interaction_count, shown.last_interaction_at, shown.warnings) == (3, None, ("soon",))
-    body = shown.model_dump(exclude={"status", "interaction_count", "last_interaction_at", "warnings"})
-    assert AgentContract.model_validate(body) == made
