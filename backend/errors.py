@@ -3,6 +3,7 @@
 NumenError
 ├── NotFound                 absent, or another tenant's: the two look the same
 │   ├── AgentNotFound, VersionNotFound, ThreadNotFound, MessageNotFound, RunNotFound, ApiKeyNotFound
+│   ├── MemoryNotFound, UserNotFound, ReceiptNotFound, ErasureNotFound
 ├── Invalid                  what was sent cannot be honoured; `errors` says where and why
 │   ├── InvalidContract
 │   └── IdempotencyKeyReused the same key came with another request
@@ -15,6 +16,9 @@ NumenError
 ├── Forbidden                known, but not allowed
 ├── Unavailable              a part we depend on is away; worth another try
 │   ├── DatabaseUnavailable, ShuttingDown
+│   ├── IndexUnavailable     the search index of memories does not answer
+│   │   └── IndexMissing     it answers, and has no collection: it was wiped
+│   ├── EmbedderUnavailable  texts cannot be turned into vectors right now
 │   └── RunStopped           the turn was ended before its answer was whole; what had been said is kept
 ├── ModelError               the language model did not answer; the user's message is kept
 │   ├── ModelUnavailable     dead, refusing, rate limiting, breaker open, or its key is missing
@@ -77,6 +81,22 @@ class RunNotFound(NotFound):
 
 class ApiKeyNotFound(NotFound):
     code, title = "api-key-not-found", "No such API key"
+
+
+class MemoryNotFound(NotFound):
+    code, title = "memory-not-found", "No such memory"
+
+
+class UserNotFound(NotFound):
+    code, title = "user-not-found", "No such user"
+
+
+class ReceiptNotFound(NotFound):
+    code, title = "receipt-not-found", "No receipt of this message"
+
+
+class ErasureNotFound(NotFound):
+    code, title = "erasure-not-found", "No such erasure"
 
 
 class Invalid(NumenError):
@@ -145,6 +165,18 @@ class Unavailable(NumenError):
 
 class DatabaseUnavailable(Unavailable):
     code, title = "database-unavailable", "The database is not reachable"
+
+
+class IndexUnavailable(Unavailable):
+    code, title = "index-unavailable", "The search index of memories does not answer"
+
+
+class IndexMissing(IndexUnavailable):
+    code, title = "index-missing", "The search index of memories was wiped"
+
+
+class EmbedderUnavailable(Unavailable):
+    code, title = "embedder-unavailable", "Texts cannot be searched by meaning right now"
 
 
 class ShuttingDown(Unavailable):
