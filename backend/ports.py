@@ -170,7 +170,7 @@ class RecallRequest:
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """A finished turn, from which something may be worth keeping. `offline` says that no model was behind the answer."""
+    """A finished turn, of which something may be worth keeping. `offline`: no model was behind the answer."""
 
     tenant_id: UUID
     agent_id: UUID
