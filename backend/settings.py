@@ -7,11 +7,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SMALLEST_BOOTSTRAP_KEY = 32
+OWN_DIMENSIONS = {"minilm": 384, "lexical": 1024}
+"""How many numbers a vector of the embedders has that need no server."""
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
+
+_HTTP_ADDRESS = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
+_OFFICIAL = re.compile(r"https?://api\.openai\.com(:\d+)?(/|$)", re.IGNORECASE)
 
 
 class NamedProvider(BaseModel):
@@ -62,6 +67,15 @@ class Settings(BaseSettings):
     openai_base_url: str = Field(default="https://api.openai.com/v1", alias="OPENAI_BASE_URL")
     llm_providers: dict[str, NamedProvider] = Field(default={}, alias="NUMEN_LLM_PROVIDERS")
 
+    memory_extraction: bool = Field(default=True, alias="NUMEN_MEMORY_EXTRACTION")
+    qdrant_url: str | None = Field(default=None, alias="QDRANT_URL")
+    qdrant_api_key: SecretStr | None = Field(default=None, alias="QDRANT_API_KEY")
+    embedder: Literal["minilm", "openai", "lexical"] = Field(default="minilm", alias="NUMEN_EMBEDDER")
+    embedder_model: str = Field(default="text-embedding-3-small", min_length=1, alias="NUMEN_EMBEDDER_MODEL")
+    embedder_base_url: str | None = Field(default=None, alias="NUMEN_EMBEDDER_BASE_URL")
+    embedder_api_key: SecretStr | None = Field(default=None, alias="NUMEN_EMBEDDER_API_KEY")
+    embedder_dimensions: int | None = Field(default=None, ge=1, le=65536, alias="NUMEN_EMBEDDER_DIMENSIONS")
+
     body_limit_bytes: int = Field(default=1_000_000, ge=1_000, alias="NUMEN_BODY_LIMIT_BYTES")
     header_seconds: float = Field(default=5.0, gt=0, alias="NUMEN_HEADER_SECONDS")
     body_seconds: float = Field(default=15.0, gt=0, alias="NUMEN_BODY_SECONDS")
@@ -96,6 +110,44 @@ class Settings(BaseSettings):
                 "set NUMEN_HOST=127.0.0.1 or NUMEN_AUTH=keys"
             )
         return self
+
+    @field_validator("qdrant_url", "embedder_base_url")
+    @classmethod
+    def _http_address(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None and not _HTTP_ADDRESS.fullmatch(url):
+            name = cls.model_fields[info.field_name or ""].alias
+            raise ValueError(f"{name}: {url} is no address such as http://127.0.0.1:6333")
+        return url
+
+    @model_validator(mode="after")
+    def _one_embedder(self) -> Self:
+        if self.embedder == "openai":
+            server = self.embedder_server
+            if _OFFICIAL.match(server.base_url) and not server.api_key.get_secret_value().strip():
+                raise ValueError(
+                    "NUMEN_EMBEDDER=openai has no key for api.openai.com: set OPENAI_API_KEY or "
+                    "NUMEN_EMBEDDER_API_KEY, or another server in NUMEN_EMBEDDER_BASE_URL"
+                )
+            return self
+        for name in ("embedder_model", "embedder_base_url", "embedder_api_key"):
+            if name in self.model_fields_set:
+                alias = type(self).model_fields[name].alias
+                raise ValueError(f"{alias} is for NUMEN_EMBEDDER=openai only: set that, or take {alias} out")
+        has = OWN_DIMENSIONS[self.embedder]
+        if self.embedder_dimensions not in {None, has}:
+            raise ValueError(
+                f"NUMEN_EMBEDDER_DIMENSIONS={self.embedder_dimensions} cannot be had: {self.embedder} has {has}"
+            )
+        return self
+
+    @property
+    def embedder_server(self) -> NamedProvider:
+        """The embeddings API that `openai` stands for. The key of OPENAI_API_KEY goes to OPENAI_BASE_URL only."""
+        url = self.embedder_base_url or self.openai_base_url
+        key = self.embedder_api_key
+        if key is None and url.rstrip("/") == self.openai_base_url.rstrip("/"):
+            key = self.openai_api_key
+        return NamedProvider(base_url=url, api_key=key or SecretStr(""))
 
     @property
     def embedded(self) -> bool:

@@ -16,7 +16,7 @@ def bare_environment() -> Generator[None]:
     """Nothing set from outside, and nothing left behind."""
     kept = dict(os.environ)
     for name in list(os.environ):
-        if name.startswith(("NUMEN_", "DATABASE_", "OPENAI_")):
+        if name.startswith(("NUMEN_", "DATABASE_", "OPENAI_", "QDRANT_")):
             del os.environ[name]
     yield
     os.environ.clear()
@@ -75,6 +75,17 @@ def test_a_configured_provider_is_used(environment: dict[str, str], provider: st
         ({"NUMEN_CORS_ORIGINS": "https://app.example.com/path"}, "is no origin"),
         ({"NUMEN_PORT": "70000"}, "65535"),
         ({"NUMEN_LLM_PROVIDERS": '{"ollama": {"url": "x"}}'}, "base_url"),
+        ({"QDRANT_URL": "qdrant:6333"}, "QDRANT_URL: qdrant:6333 is no address"),
+        ({"NUMEN_EMBEDDER": "openai", "NUMEN_EMBEDDER_BASE_URL": "ollama"}, "NUMEN_EMBEDDER_BASE_URL: ollama is no"),
+        ({"NUMEN_EMBEDDER": "word2vec"}, "'minilm', 'openai' or 'lexical'"),
+        ({"NUMEN_EMBEDDER": "openai"}, "has no key for api.openai.com"),
+        ({"NUMEN_EMBEDDER_DIMENSIONS": "768"}, "minilm has 384"),
+        ({"NUMEN_EMBEDDER": "lexical", "NUMEN_EMBEDDER_DIMENSIONS": "384"}, "lexical has 1024"),
+        ({"NUMEN_EMBEDDER_MODEL": "bge-m3"}, "NUMEN_EMBEDDER_MODEL is for NUMEN_EMBEDDER=openai only"),
+        (
+            {"NUMEN_EMBEDDER": "openai", "OPENAI_API_KEY": "k", "NUMEN_EMBEDDER_DIMENSIONS": "0"},
+            "greater than or equal",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_with_a_reason(environment: dict[str, str], told: str) -> None:
@@ -92,6 +103,30 @@ def test_a_named_provider_has_nothing_from_the_environment() -> None:
     with pytest.raises(ValidationError, match="base_url"):
         settings(NUMEN_LLM_PROVIDERS='{"ollama": {}}')
     del os.environ["BASE_URL"]
+
+
+LOCAL = "http://127.0.0.1:11434/v1"
+
+
+@pytest.mark.parametrize(
+    ("environment", "server"),
+    [
+        ({"OPENAI_API_KEY": "sk-test"}, ("https://api.openai.com/v1", "sk-test")),
+        ({"OPENAI_API_KEY": "sk-test", "NUMEN_EMBEDDER_API_KEY": "sk-own"}, ("https://api.openai.com/v1", "sk-own")),
+        ({"OPENAI_BASE_URL": LOCAL}, (LOCAL, "")),
+        ({"NUMEN_EMBEDDER_BASE_URL": LOCAL}, (LOCAL, "")),
+        # The key of one server is not shown to another.
+        ({"OPENAI_API_KEY": "sk-test", "NUMEN_EMBEDDER_BASE_URL": LOCAL}, (LOCAL, "")),
+        ({"NUMEN_EMBEDDER_BASE_URL": LOCAL, "NUMEN_EMBEDDER_API_KEY": "sk-own"}, (LOCAL, "sk-own")),
+    ],
+)
+def test_an_embeddings_api_has_its_address_and_key(environment: dict[str, str], server: tuple[str, str]) -> None:
+    found = settings(NUMEN_EMBEDDER="openai", **environment).embedder_server
+    assert (found.base_url, found.api_key.get_secret_value()) == server
+
+
+def test_the_default_dimensions_may_be_said() -> None:
+    assert settings(NUMEN_EMBEDDER_DIMENSIONS="384").embedder_dimensions == 384
 
 
 def test_secrets_do_not_show() -> None:
