@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import os
+import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID, uuid4
 
-from backend.errors import Unauthenticated
+import numpy as np
+
+from backend.errors import EmbedderUnavailable, Unauthenticated
 from backend.models.tenant import RoleName
 from backend.ports import (
     ContractFiles,
@@ -23,6 +27,7 @@ from backend.ports import (
     TextDelta,
     TokenClaims,
     Usage,
+    Vector,
 )
 from backend.stores.database import inside_transaction
 
@@ -163,6 +168,33 @@ class FixedMemory:
         assert not inside_transaction(), "memory was asked inside a transaction"
         self.asked.append(request)
         return self._found
+
+
+class HashEmbedder:
+    """An `Embedder` by words: texts that share words are alike, whatever they mean. While `away`, it is unavailable."""
+
+    def __init__(self, name: str = "hash", dimensions: int = 64) -> None:
+        self.name = name
+        self.dimensions = dimensions
+        self.away = False
+        self.embedded: list[str] = []
+
+    async def embed(self, texts: Sequence[str]) -> Vector:
+        """One row per text; a text without words gets the vector of the empty word."""
+        if self.away:
+            raise EmbedderUnavailable("the embedder is away")
+        self.embedded.extend(texts)
+        rows = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in re.findall(r"\w+", text.lower()) or [""]:
+                digest = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest())
+                row[digest % self.dimensions] += 1 if digest >> 63 else -1
+            if not row.any():
+                row[0] = 1.0  # words that cancelled each other out
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    async def close(self) -> None:
+        """Holds nothing."""
 
 
 class FullDisk:
