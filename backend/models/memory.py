@@ -14,6 +14,7 @@ from backend.models.fields import Utc
 from backend.models.namespace import MemoryScope
 
 LONGEST_MEMORY = 8000
+LARGEST_BATCH = 500
 MemoryKind = Literal["message", "fact", "reflection", "note"]
 """What was said, what was extracted from it, what an agent concluded, what came through the API."""
 MemoryOrigin = Literal["chat", "extraction", "api", "agent"]
@@ -111,6 +112,26 @@ class MemoryUpdate(FrozenModel):
         if not self.model_fields_set:
             raise ValueError("name at least one of: text, kind, expires_at, superseded")
         return self
+
+
+class MemoryBatch(FrozenModel):
+    """Memories to be kept together: all of them, or none."""
+
+    model_config = example(memories=[MemoryCreate.model_config["json_schema_extra"]["examples"][0]])  # type: ignore[index]
+
+    memories: list[MemoryCreate] = Field(min_length=1, max_length=LARGEST_BATCH)
+
+
+class MemoriesKept(FrozenModel):
+    """What became of a batch: the id of each memory in the order in which they came, and how many of them are new.
+
+    What was known already has the id that it had.
+    """
+
+    model_config = example(ids=["7d1f0c9a-4d0e-4a53-8f0e-2f6d2c1a7b55"], created=1)
+
+    ids: list[UUID]
+    created: int
 
 
 class MemoryRevision(FrozenModel):
