@@ -1,0 +1,149 @@
+"""The rank of memories: what bears on the question, weighed with recency and reinforcement. Pure, over small arrays.
+
+The constants stand here and nowhere else; `docs/decisions/0023-retrieval.md` says what they were measured on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.models.memory_settings import MemorySettings
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+CANDIDATES = 150
+"""How many are asked of the index by meaning, as many by words, and as many of a time that the question names."""
+POOL = 20
+FLOOR = 0.0
+CONFIRMATIONS_THAT_COUNT = 2.0
+"""F is tanh(confirmations / this): two raise it to .76, and nothing raises it to 1."""
+UNASKED_RECENCY = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What each sign is worth. `own` and `session` share likeness, which is at most 1; the others are added to it."""
+
+    own: float = 0.65
+    session: float = 0.35
+    words: float = 0.225
+    speaker: float = 0.20
+    span: float = 0.25
+    asking: float = -0.10
+    time: float = 0.15
+
+    @property
+    def most(self) -> float:
+        """The sum for a memory for which everything speaks."""
+        return self.own + self.session + self.words + self.speaker + self.span + self.time
+
+
+SHARES = Shares()
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What speaks for each candidate: arrays of one length. `session` numbers what was said on one occasion;
+    `asking` is the share of a memory that is a question; `time` is set where the question is when, and it says so.
+    """
+
+    likeness: Floats
+    word_score: Floats
+    session: Integers
+    speaker: Flags
+    span: Flags
+    asking: Floats
+    time: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """What turns relevance into a rank: the contract's weights, and what the question asks for."""
+
+    settings: MemorySettings = field(default_factory=MemorySettings)
+    wants_present: bool = False
+    floor: float = FLOOR
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The parts of each candidate's score; `order` holds the candidates' places, best first."""
+
+    order: Integers
+    semantic: Floats
+    recency: Floats
+    reinforcement: Floats
+    score: Floats
+
+
+def relevance(signs: Signs, shares: Shares = SHARES) -> Floats:
+    """How much each candidate bears on the question, in [0, 1]. Absolute: what fits badly looks bad alone, too."""
+    if not len(signs.likeness):
+        return signs.likeness
+    total = shares.own * signs.likeness + shares.session * _best_of_session(signs.likeness, signs.session)
+    most = signs.word_score.max()
+    if most > 0:
+        total = total + shares.words * signs.word_score / most
+    total = total + shares.speaker * signs.speaker + shares.span * signs.span
+    total = total + shares.asking * signs.asking + shares.time * signs.time
+    return np.clip(total / shares.most, 0.0, 1.0)
+
+
+def _best_of_session(likeness: Floats, session: Integers) -> Floats:
+    best = np.full(int(session.max()) + 1, -np.inf)
+    np.maximum.at(best, session, likeness)
+    return best[session]
+
+
+def recency(age_days: Floats, half_life_days: float) -> Floats:
+    """1 for what was said just now, half with every half-life."""
+    return np.power(0.5, np.maximum(age_days, 0.0) / half_life_days)
+
+
+def reinforcement(confirmations: Floats) -> Floats:
+    """What was said again or proved good counts for it, what proved bad against it; in (-1, 1)."""
+    return np.tanh(confirmations / CONFIRMATIONS_THAT_COUNT)
+
+
+def ranked(relevant: Floats, age_days: Floats, confirmations: Floats, weighing: Weighing) -> Ranking:
+    """The best `POOL` by score = α_semantic·S + α_recency·(R·S) + α_reinforcement·(F·S), then the rest by relevance."""
+    by_relevance = np.argsort(-relevant, kind="stable").astype(np.int64)
+    pool, settings = by_relevance[:POOL], weighing.settings
+    semantic = on_scale_of(relevant[pool], relevant, weighing.floor)
+    fresh, confirmed = recency(age_days, settings.half_life_days), reinforcement(confirmations)
+    asked = 1.0 if weighing.wants_present else UNASKED_RECENCY
+    score = semantic * (
+        settings.alpha_semantic + settings.alpha_recency * asked * fresh + settings.alpha_reinforcement * confirmed
+    )
+    order = np.concatenate([pool[np.argsort(-score[pool], kind="stable")], by_relevance[POOL:]])
+    return Ranking(order, semantic, fresh, confirmed, score)
+
+
+def on_scale_of(pool: Floats, relevant: Floats, floor: float) -> Floats:
+    """Relevance on the scale of the pool: 1 for its best, 0 for its worst. One that is not full ends at the floor."""
+    if not len(pool):
+        return np.zeros_like(relevant)
+    low = pool.min() if len(pool) >= POOL else min(floor, pool.min())
+    spread = pool.max() - low
+    return np.clip((relevant - low) / spread, 0.0, 1.0) if spread > 0 else np.ones_like(relevant)
+
+
+def placed(order: Integers, of_person: Flags, k: int, guaranteed: int) -> tuple[Integers, Integers]:
+    """Who gets the `k` places and who does not, both in order; up to `guaranteed` of the person's own are among them.
+
+    `order` lists candidates, `of_person` says of each candidate whether it is of the person's own namespace.
+    """
+    shown, rest = order[:k], order[k:]
+    lacking = min(guaranteed, k) - int(of_person[shown].sum())
+    waiting = rest[of_person[rest]][: max(lacking, 0)]
+    if not len(waiting):
+        return shown, rest
+    others = shown[~of_person[shown]]
+    leaving = others[len(others) - len(waiting) :]
+    inside = (np.isin(order, shown) & ~np.isin(order, leaving)) | np.isin(order, waiting)
+    return order[inside], order[~inside]
