@@ -105,12 +105,20 @@ class ThreadManager:
             return await tx.threads.messages(thread_id, position, limit)
 
     async def give_feedback(self, caller: Caller, thread_id: UUID, message_id: UUID, feedback: Feedback) -> Message:
-        """Keep what the caller thinks of an answer. Errors: `ThreadNotFound`, `MessageNotFound`."""
+        """Keep what the caller thinks of an answer; it speaks for or against each memory that the answer was given.
+
+        A score takes the place of the one before, also in what it does to memories.
+
+        Errors: `ThreadNotFound`, `MessageNotFound`.
+        """
         async with self._database.tenant(caller.tenant_id) as tx:
             await _visible(tx, caller, thread_id)
-            message = await tx.threads.feedback(thread_id, message_id, feedback)
-        if message is None:
-            raise MessageNotFound("The thread has no answer of an agent with this id.")
+            scored = await tx.threads.feedback(thread_id, message_id, feedback)
+            if scored is None:
+                raise MessageNotFound("The thread has no answer of an agent with this id.")
+            message, change = scored
+            if change:
+                await _move_memories(tx, message_id, change)
         return message
 
 
@@ -131,6 +139,12 @@ async def _message(tx: TenantTransaction, thread_id: UUID, message_id: UUID) -> 
     if message is None:
         raise MessageNotFound("The thread has no message with this id.")
     return message
+
+
+async def _move_memories(tx: TenantTransaction, message_id: UUID, change: float) -> None:
+    receipt = await tx.memories.receipt(message_id, None)
+    if receipt is not None and receipt.recalled:
+        await tx.memories.confirm([one.memory_id for one in receipt.recalled], change)
 
 
 async def _insert(tx: TenantTransaction, caller: Caller, agent_id: UUID, title: str, thread_id: UUID) -> Thread:

@@ -81,12 +81,20 @@ class ThreadStore:
         )
         return _message(row) if row else None
 
-    async def feedback(self, thread_id: UUID, message_id: UUID, feedback: Feedback) -> Message | None:
-        """Keep a score for an assistant's message; None when there is no such message."""
+    async def find_message(self, message_id: UUID, seen_by: UUID | None) -> Message | None:
+        """One message, whichever thread it is of, if that is visible."""
+        row = await self._connection.fetchrow(_SQL["find_message"], self._tenant_id, message_id, seen_by)
+        return _message(row) if row else None
+
+    async def feedback(self, thread_id: UUID, message_id: UUID, feedback: Feedback) -> tuple[Message, float] | None:
+        """Keep a score for an assistant's message, and say by how much it differs from the one before (0 if none).
+
+        None when there is no such message.
+        """
         row = await self._connection.fetchrow(
             _SQL["feedback"], self._tenant_id, thread_id, message_id, feedback.score, feedback.reason
         )
-        return _message(row) if row else None
+        return (_message(row), feedback.score - (row["score_before"] or 0.0)) if row else None
 
 
 def _thread(row: Record) -> Thread:
@@ -94,4 +102,5 @@ def _thread(row: Record) -> Thread:
 
 
 def _message(row: Record) -> Message:
-    return Message.model_validate({**dict(row), "metadata": orjson.loads(row["metadata"])})
+    fields = {name: row[name] for name in Message.model_fields}
+    return Message.model_validate({**fields, "metadata": orjson.loads(row["metadata"])})

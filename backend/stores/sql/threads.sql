@@ -72,8 +72,23 @@ RETURNING id, thread_id, position, role, content, status, run_id, metadata::text
           feedback_score, feedback_reason, created_at;
 
 -- name: feedback
-UPDATE thread_messages
+-- With the score before; the row is locked first, so that of two who score at once each counts from the other's.
+WITH before AS (
+    SELECT id, feedback_score
+      FROM thread_messages
+     WHERE tenant_id = $1 AND thread_id = $2 AND id = $3 AND role = 'assistant'
+       FOR UPDATE
+)
+UPDATE thread_messages m
    SET feedback_score = $4, feedback_reason = $5
- WHERE tenant_id = $1 AND thread_id = $2 AND id = $3 AND role = 'assistant'
-RETURNING id, thread_id, position, role, content, status, run_id, metadata::text AS metadata,
-          feedback_score, feedback_reason, created_at;
+  FROM before
+ WHERE m.tenant_id = $1 AND m.id = before.id
+RETURNING m.id, m.thread_id, m.position, m.role, m.content, m.status, m.run_id, m.metadata::text AS metadata,
+          m.feedback_score, m.feedback_reason, m.created_at, before.feedback_score AS score_before;
+
+-- name: find_message
+SELECT m.id, m.thread_id, m.position, m.role, m.content, m.status, m.run_id, m.metadata::text AS metadata,
+       m.feedback_score, m.feedback_reason, m.created_at
+  FROM thread_messages m
+  JOIN threads t ON t.tenant_id = $1 AND t.id = m.thread_id
+ WHERE m.tenant_id = $1 AND m.id = $2 AND ($3::uuid IS NULL OR t.user_id = $3);
