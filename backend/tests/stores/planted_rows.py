@@ -183,4 +183,5 @@ def _threads(it: Planted) -> dict[str, tuple[Any, ...]]:
         "threads.message": (thread, said),
         "threads.add_message": (thread, uuid4(), "user", "Hello", "{}"),
         "threads.feedback": (thread, said, 1.0, None),
+        "threads.find_message": (said, None),
     }
