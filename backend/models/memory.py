@@ -253,6 +253,18 @@ class Forgotten(FrozenModel):
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryFilter:
+    """Which of an agent's memories a list holds; without `with_superseded` only those that are current."""
+
+    agent_id: UUID
+    user_id: UUID | None = None
+    thread_id: UUID | None = None
+    kind: MemoryKind | None = None
+    scope: MemoryScope | None = None
+    with_superseded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NewMemory:
     """A memory to be kept. The id follows from what it is kept for, so that keeping it twice keeps it once.
 

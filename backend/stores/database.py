@@ -19,6 +19,7 @@ from backend.stores.agents import AgentStore
 from backend.stores.api_keys import ApiKeyStore
 from backend.stores.audit import AuditStore
 from backend.stores.idempotency import IdempotencyStore
+from backend.stores.memories import MemoryStore
 from backend.stores.runs import RunStore
 from backend.stores.threads import ThreadStore
 from backend.stores.users import UserStore
@@ -140,6 +141,11 @@ class TenantTransaction:
     def runs(self) -> RunStore:
         """Turns."""
         return RunStore(self._connection, self._tenant_id)
+
+    @cached_property
+    def memories(self) -> MemoryStore:
+        """What agents know, and which of it an answer was given."""
+        return MemoryStore(self._connection, self._tenant_id)
 
     @cached_property
     def users(self) -> UserStore:

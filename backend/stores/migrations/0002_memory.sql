@@ -7,16 +7,18 @@ CREATE TABLE memories (
     scope             text        NOT NULL CHECK (scope IN ('agent', 'user', 'thread')),
     user_id           uuid, -- whose it is; erasure goes by it
     thread_id         uuid, -- where it was said: no foreign key, a memory outlives its thread
-    subject_id        uuid        GENERATED ALWAYS AS (
-                                      CASE scope WHEN 'user' THEN user_id WHEN 'thread' THEN thread_id END) STORED,
+    subject_id        uuid        NOT NULL GENERATED ALWAYS AS (
+                                      CASE scope WHEN 'user' THEN user_id WHEN 'thread' THEN thread_id ELSE agent_id END
+                                  ) STORED,
     kind              text        NOT NULL CHECK (kind IN ('message', 'fact', 'reflection', 'note')),
     speaker           text        NOT NULL DEFAULT '' CHECK (length(speaker) <= 200),
     text              text        NOT NULL CHECK (length(text) BETWEEN 1 AND 8000),
-    digest            bytea       NOT NULL, -- of the text without case, spacing and final points: what is the same twice
+    digest            bytea       NOT NULL, -- of the text without case, spacing and final points
     origin            text        NOT NULL CHECK (origin IN ('chat', 'extraction', 'api', 'agent')),
     source_message_id uuid,
     position          int,
     confirmations     float8      NOT NULL DEFAULT 0,
+    confirmed_by      uuid, -- the newest that said the same: a repeat of it confirms nothing
     uses              bigint      NOT NULL DEFAULT 0,
     last_used_at      timestamptz,
     superseded_by     uuid,
@@ -29,18 +31,17 @@ CREATE TABLE memories (
     revision          int         NOT NULL DEFAULT 1,
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE CASCADE,
-    FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE CASCADE,
-    CHECK (scope = 'agent' OR subject_id IS NOT NULL)
+    FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE CASCADE
+) WITH (
+    fillfactor = 90 -- each use is counted in the row: leave it room beside it
 );
 CREATE INDEX memories_of_agent ON memories (agent_id, tenant_id, created_at DESC, id DESC);
 CREATE INDEX memories_of_user ON memories (user_id, tenant_id, created_at DESC, id DESC);
 CREATE INDEX memories_of_thread ON memories (thread_id, tenant_id, position);
-CREATE INDEX memories_of_source ON memories (source_message_id, tenant_id);
 CREATE INDEX memories_superseded_by ON memories (superseded_by, tenant_id) WHERE superseded_by IS NOT NULL;
-CREATE INDEX memories_kind ON memories (kind, tenant_id);
-CREATE INDEX memories_speakers ON memories (agent_id, tenant_id, scope, subject_id, speaker);
+CREATE INDEX memories_speakers ON memories (agent_id, tenant_id, subject_id, speaker) WHERE speaker <> '';
 -- What is current and said twice is kept once.
-CREATE UNIQUE INDEX memories_once ON memories (tenant_id, agent_id, scope, subject_id, digest) NULLS NOT DISTINCT
+CREATE UNIQUE INDEX memories_once ON memories (digest, tenant_id, agent_id, scope, subject_id, speaker)
     WHERE superseded_at IS NULL;
 
 -- No foreign key on the memory: that it was forgotten, when and by whom is kept, its texts are not.
@@ -105,6 +106,10 @@ ALTER TABLE idempotency_keys ALTER COLUMN body SET STATISTICS 0, ALTER COLUMN he
 ALTER TABLE outbox ALTER COLUMN payload SET STATISTICS 0, ALTER COLUMN last_error SET STATISTICS 0;
 ALTER TABLE audit_log ALTER COLUMN detail SET STATISTICS 0;
 
+-- A relay claims its own kinds only, and does not read past the orders of the others.
+DROP INDEX outbox_due;
+CREATE INDEX outbox_due ON outbox (kind, available_at, id);
+
 -- An author may have been erased; the version stays.
 ALTER TABLE agent_versions ALTER COLUMN created_by DROP NOT NULL;
 
@@ -129,5 +134,5 @@ GRANT SELECT, INSERT, UPDATE (status, counts, certificate, finished_at) ON erasu
 
 -- The worker orders the index anew and finds what it should no longer hold; it reads no text.
 CREATE POLICY worker ON memories FOR SELECT TO numen_workers USING (true);
-GRANT SELECT (tenant_id, id, agent_id, scope, subject_id, user_id, indexed_at) ON memories TO numen_workers;
-GRANT INSERT (tenant_id, kind, subject_id, payload) ON outbox TO numen_workers;
+GRANT SELECT (tenant_id, id) ON memories TO numen_workers;
+GRANT INSERT (tenant_id, kind, subject_id) ON outbox TO numen_workers;
