@@ -11,6 +11,7 @@ from hypothesis import settings
 from backend.embedded.postgres import EmbeddedPostgres
 from backend.tests.fixtures_api import api, served_api
 from backend.tests.fixtures_database import clean, database, database_url, emptied, owner, tenant
+from backend.tests.fixtures_embedder import minilm
 from backend.tests.fixtures_logs import logs, quiet_logs
 from backend.tests.fixtures_models import openai_server, openai_server_process
 from backend.tests.fixtures_server import running_server
@@ -25,6 +26,7 @@ __all__ = [
     "database_url",
     "emptied",
     "logs",
+    "minilm",
     "openai_server",
     "openai_server_process",
     "owner",
