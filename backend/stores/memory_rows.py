@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -89,4 +89,4 @@ class StoredReceipt:
     confidence: float
     recalled: Sequence[ShownMemory]
     near_misses: Sequence[LeftOutMemory]
-    created_at: datetime
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
