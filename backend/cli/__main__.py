@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from backend import __version__
-from backend.cli import agents, keys
+from backend.cli import agents, keys, memories
 from backend.cli.chat import chat
 from backend.cli.doctor import doctor
 from backend.cli.failures import in_one_line
@@ -41,6 +41,7 @@ app.command()(migrate)
 app.command()(seed)
 app.command()(chat)
 app.add_typer(agents.app, name="agents")
+app.add_typer(memories.app, name="memories")
 app.add_typer(keys.app, name="keys")
 app.command()(doctor)
 

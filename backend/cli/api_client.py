@@ -72,9 +72,10 @@ class ApiClient:
         """What a PATCH of exactly this version answers."""
         return self._document(self._answer("PATCH", path, body=body, headers={"if-match": f'"{if_match}"'}))
 
-    def delete(self, path: str) -> None:
-        """DELETE."""
-        self._answer("DELETE", path)
+    def delete(self, path: str) -> Any:
+        """What a DELETE answers, or None."""
+        answer = self._answer("DELETE", path)
+        return self._document(answer) if answer.content else None
 
     @contextmanager
     def stream(
