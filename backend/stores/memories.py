@@ -19,7 +19,7 @@ from backend.models.memory import (
     NewMemory,
     ScoreParts,
 )
-from backend.models.namespace import MemoryScope
+from backend.models.namespace import MemoryScope, Namespace
 from backend.models.page import NEWEST, Cursor, Page
 from backend.stores.memory_rows import IndexRow, LeftOutMemory, RecallRow, ShownMemory, StoredReceipt
 from backend.stores.queries import load
@@ -120,13 +120,31 @@ class MemoryStore:
         row = await self._connection.fetchrow(_SQL["get"], self._tenant_id, memory_id, seen_by)
         return _memory(row) if row else None
 
-    async def known(self, memory: NewMemory) -> Memory | None:
-        """The memory that stands for this one after it was inserted: itself, or the current one that says the same."""
-        row = await self._connection.fetchrow(
-            _SQL["known"], self._tenant_id, memory.id, digest(memory.text), memory.agent_id, memory.scope,
-            _subject(memory) or memory.agent_id, memory.speaker,
+    async def these(self, ids: Sequence[UUID], seen_by: UUID | None = None) -> list[Memory]:
+        """Those of these that are there and visible, in no order."""
+        rows = await self._connection.fetch(_SQL["these"], self._tenant_id, list(ids), seen_by)
+        return [_memory(row) for row in rows]
+
+    async def current(self, memories: Sequence[NewMemory]) -> list[UUID | None]:
+        """What stands for each of these once it was inserted: itself, or what said the same before; None for what was
+        forgotten since.
+        """
+        columns = zip(
+            *((one.id, digest(one.text), one.agent_id, one.scope, _owner(one), one.speaker) for one in memories),
+            strict=True,
+        )
+        rows = await self._connection.fetch(_SQL["current"], self._tenant_id, *map(list, columns)) if memories else []
+        return [row["id"] for row in rows]
+
+    async def namespaces(self, which: MemoryFilter, seen_by: UUID | None, limit: int) -> list[Namespace]:
+        """Whose memories a filter reaches (by agent, person, thread and scope), at most `limit` of them."""
+        if seen_by is not None and which.user_id not in {None, seen_by}:
+            return []
+        rows = await self._connection.fetch(
+            _SQL["namespaces"], self._tenant_id, which.agent_id, which.user_id or seen_by, which.thread_id, which.scope,
+            limit,
         )  # fmt: skip
-        return _memory(row) if row else None
+        return [Namespace(self._tenant_id, which.agent_id, row["scope"], row["subject_id"]) for row in rows]
 
     async def page(
         self, which: MemoryFilter, seen_by: UUID | None, cursor: Cursor | None, limit: int, offset: int
@@ -208,12 +226,12 @@ def _by_saying(memories: Sequence[NewMemory]) -> list[list[NewMemory]]:
     """The different things that are said, in order: each with all that say it, the first first."""
     groups: dict[tuple[Any, ...], list[NewMemory]] = {}
     for one in _once(memories):
-        groups.setdefault((one.agent_id, one.scope, _subject(one), one.speaker, digest(one.text)), []).append(one)
+        groups.setdefault((one.agent_id, one.scope, _owner(one), one.speaker, digest(one.text)), []).append(one)
     return list(groups.values())
 
 
-def _subject(memory: NewMemory) -> UUID | None:
-    return {"agent": None, "user": memory.user_id, "thread": memory.thread_id}[memory.scope]
+def _owner(memory: NewMemory) -> UUID | None:
+    return {"agent": memory.agent_id, "user": memory.user_id, "thread": memory.thread_id}[memory.scope]
 
 
 def _once(memories: Sequence[NewMemory]) -> list[NewMemory]:

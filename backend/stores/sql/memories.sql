@@ -55,17 +55,41 @@ SELECT id, agent_id, scope, user_id, thread_id, kind, speaker, text, origin, sou
   FROM memories
  WHERE tenant_id = $1 AND id = $2 AND ($3::uuid IS NULL OR user_id = $3) IS TRUE;
 
--- name: known
--- By id, or else what is current and says the same.
+-- name: these
 SELECT id, agent_id, scope, user_id, thread_id, kind, speaker, text, origin, source_message_id, confirmations, uses,
        last_used_at, superseded_by, superseded_at, expires_at, valid_from, created_at, updated_at, indexed_at, revision
   FROM memories
- WHERE tenant_id = $1 AND id = coalesce(
-       (SELECT m.id FROM memories m WHERE m.tenant_id = $1 AND m.id = $2),
+ WHERE tenant_id = $1 AND id = ANY ($2::uuid[]) AND ($3::uuid IS NULL OR user_id = $3) IS TRUE;
+
+-- name: current
+-- For each, in order: itself by id, or else what is current and says the same.
+SELECT coalesce(
+       (SELECT m.id FROM memories m WHERE m.tenant_id = $1 AND m.id = said.id),
        (SELECT m.id
           FROM memories m
-         WHERE m.tenant_id = $1 AND m.digest = $3 AND m.agent_id = $4 AND m.scope = $5 AND m.subject_id = $6
-           AND m.speaker = $7 AND m.superseded_at IS NULL));
+         WHERE m.tenant_id = $1 AND m.digest = said.digest AND m.agent_id = said.agent_id AND m.scope = said.scope
+           AND m.subject_id = said.subject_id AND m.speaker = said.speaker AND m.superseded_at IS NULL)) AS id
+  FROM unnest($2::uuid[], $3::bytea[], $4::uuid[], $5::text[], $6::uuid[], $7::text[])
+       WITH ORDINALITY AS said (id, digest, agent_id, scope, subject_id, speaker, place)
+ ORDER BY place;
+
+-- name: namespaces
+-- One of the three is read: what is said of a thread, of a person, or all that an agent knows.
+SELECT DISTINCT scope, CASE WHEN scope <> 'agent' THEN subject_id END AS subject_id
+  FROM (SELECT scope, subject_id
+          FROM memories
+         WHERE tenant_id = $1 AND agent_id = $2 AND $3::uuid IS NULL AND $4::uuid IS NULL
+        UNION ALL
+        SELECT scope, subject_id
+          FROM memories
+         WHERE tenant_id = $1 AND user_id = $3 AND (agent_id = $2) IS TRUE AND $4::uuid IS NULL
+        UNION ALL
+        SELECT scope, subject_id
+          FROM memories
+         WHERE tenant_id = $1 AND thread_id = $4 AND (agent_id = $2 AND ($3::uuid IS NULL OR user_id = $3)) IS TRUE)
+       AS reached
+ WHERE $5::text IS NULL OR scope = $5
+ LIMIT $6;
 
 -- name: page_of_agent
 -- What an agent knows, newest first. The filters are the same in all three; what differs is the index that is walked.
