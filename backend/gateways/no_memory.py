@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from backend.ports import MemoryContext, RecallRequest
+from backend.ports import Harvest, Interaction, MemoryContext, RecallRequest
 
 _OFF = MemoryContext(state="off")
+_NOTHING = Harvest()
 
 
 class NoMemory:
@@ -13,3 +14,7 @@ class NoMemory:
     async def recall(self, request: RecallRequest) -> MemoryContext:  # noqa: ARG002 — the port's signature
         """Nothing, and says that memory is off."""
         return _OFF
+
+    def harvest(self, interaction: Interaction) -> Harvest:  # noqa: ARG002 — the port's signature
+        """Keeps nothing."""
+        return _NOTHING

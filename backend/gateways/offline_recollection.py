@@ -13,7 +13,7 @@ from backend.ports import PromptMessage
 LONGEST_MIRRORED_WORDS = 30
 LONGEST_HEARD = 4000
 """Characters of a message that are listened to: rules gain nothing from more, and would take long over it."""
-_QUOTED_LINE = re.compile(r'^- ("(?:[^"\\]|\\.)*")$', re.MULTILINE)
+_QUOTED_LINE = re.compile(r'^- ("(?:[^"\\]|\\.)*")(?: \(\d{1,2} \w+ \d{4}\))?$', re.MULTILINE)
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _FACT = re.compile(

@@ -51,10 +51,18 @@ def contract_prompt(contract: AgentContract) -> str:
 
 
 def in_context(
-    prompt: str, *, summary: str = "", memories: Sequence[RecalledMemory] = (), tools: Sequence[ToolSpec] = ()
+    prompt: str,
+    *,
+    summary: str = "",
+    memories: Sequence[RecalledMemory] = (),
+    tools: Sequence[ToolSpec] = (),
+    memory_is_away: bool = False,
 ) -> str:
-    """A contract's prompt with what is known at this turn."""
-    known = _joined(_turn_sections(summary, memories, tools))
+    """A contract's prompt with what is known at this turn.
+
+    `memory_is_away`: nobody knows what is remembered, which is not the same as nothing.
+    """
+    known = _joined(_turn_sections(summary, memories, tools, memory_is_away=memory_is_away))
     return f"{prompt}\n{known}" if known else prompt
 
 
@@ -77,13 +85,17 @@ def _contract_sections(contract: AgentContract) -> Iterator[str]:
         yield _script(contract.script)
 
 
-def _turn_sections(summary: str, memories: Sequence[RecalledMemory], tools: Sequence[ToolSpec]) -> Iterator[str]:
+def _turn_sections(
+    summary: str, memories: Sequence[RecalledMemory], tools: Sequence[ToolSpec], *, memory_is_away: bool
+) -> Iterator[str]:
     if tools:
         yield _render("tools", lines="\n".join(f"- {quoted(tool.name)}: {quoted(tool.description)}" for tool in tools))
     if earlier := _quoted_lines(summary.splitlines()):
         yield _render("summary", lines=earlier)
-    if remembered := _quoted_lines(memory.text for memory in memories):
+    if remembered := "\n".join(_memory_line(memory) for memory in memories if memory.text.strip()):
         yield _render("memories", lines=remembered)
+    elif memory_is_away:
+        yield _render("memories_away")
 
 
 def trait_lines(traits: Traits) -> dict[str, str]:
@@ -113,6 +125,12 @@ def _escaped(sign: re.Match[str]) -> str:
 
 def _quoted_lines(texts: Iterable[str]) -> str:
     return "\n".join(f"- {quoted(text)}" for text in texts if text.strip())
+
+
+def _memory_line(memory: RecalledMemory) -> str:
+    told = f"{memory.speaker}: {memory.text}" if memory.speaker else memory.text
+    when = f" ({memory.said_at.day} {memory.said_at:%B %Y})" if memory.said_at else ""
+    return f"- {quoted(told)}{when}"
 
 
 def _is_spoken(contract: AgentContract) -> bool:

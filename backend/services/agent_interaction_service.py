@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -14,19 +15,28 @@ from backend.models.agent import AgentContract
 from backend.models.events import Mark
 from backend.models.run import ChatReply, ChatRequest, ReplyMetadata, TokenUsage
 from backend.models.tenant import Caller
-from backend.ports import LanguageModel, Memory, MemoryContext, RecallRequest
+from backend.ports import Interaction, LanguageModel, Memory, MemoryContext, ModelReply, RecallRequest
 from backend.services.conversation_window import Window, window
 from backend.services.identifiers import new_id
 from backend.services.live_run import LiveRun
 from backend.services.model_catalog import ModelCatalog, ModelChoice
-from backend.services.run_outcomes import failure_of, reply_of, whole_answer
+from backend.services.run_outcomes import failure_of, receipt_of, reply_of, whole_answer
 from backend.services.run_registry import RunRegistry
 from backend.services.thread_turns import ThreadTurns
-from backend.services.turn_ledger import OpenTurn, TurnLedger
+from backend.services.turn_ledger import Kept, OpenTurn, TurnLedger
 from backend.stores.runs import Outcome, StoredRun
 from backend.telemetry import Metrics, bind_log_context, get_logger
 
 _log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a turn ended, and what memory keeps of it."""
+
+    outcome: Outcome
+    result: ChatReply | NumenError
+    kept: Kept | None = None
 
 
 class AgentInteractionService:
@@ -128,9 +138,7 @@ class AgentInteractionService:
             if not run.ended:
                 run.fail(RunStopped("The server stopped before the answer was finished."))
 
-    async def _answer(
-        self, run: LiveRun, turn: OpenTurn, known: CompiledAgent | None, *, streaming: bool
-    ) -> tuple[Outcome, ChatReply | NumenError]:
+    async def _answer(self, run: LiveRun, turn: OpenTurn, known: CompiledAgent | None, *, streaming: bool) -> Ended:
         run.mark("run.started", _started(turn))
         try:
             compiled = self._compiled(turn, known)
@@ -140,7 +148,7 @@ class AgentInteractionService:
             )
             asking = asyncio.create_task(self._ask(run, turn, compiled, spoken, choice, streaming=streaming))
             run.driven_by(asking)
-            return self._succeeded(run, turn, spoken, choice, await asking)
+            return self._succeeded(run, turn, compiled, spoken, choice, await asking)
         except asyncio.CancelledError:
             if run.stop_reason is None:
                 raise
@@ -174,6 +182,7 @@ class AgentInteractionService:
             thread_id=turn.ids.thread_id,
             contract=compiled.contract,
             query=turn.message,
+            recent_messages=spoken.messages,
         )
         provider = compiled.contract.configuration.llm_provider
 
@@ -198,12 +207,18 @@ class AgentInteractionService:
         )
 
     def _succeeded(
-        self, run: LiveRun, turn: OpenTurn, spoken: Window, choice: ModelChoice, state: TurnState
-    ) -> tuple[Outcome, ChatReply]:
+        self,
+        run: LiveRun,
+        turn: OpenTurn,
+        compiled: CompiledAgent,
+        spoken: Window,
+        choice: ModelChoice,
+        state: TurnState,
+    ) -> Ended:
         answer = state["reply"]  # type: ignore[typeddict-item]
         found = state.get("memory", MemoryContext())
         metadata = ReplyMetadata(
-            memory_confidence=found.confidence,
+            memory_confidence=found.confidence_score,
             message_count=turn.begun.count_after,
             model=answer.model,
             model_asked=None if answer.offline or choice.asked == choice.used else choice.asked,
@@ -217,14 +232,33 @@ class AgentInteractionService:
             run_id=turn.ids.run_id,
             agent_version=turn.begun.version,
         )
-        return whole_answer(run, turn, answer.text, metadata, spoken)
+        outcome, reply = whole_answer(run, turn, answer.text, metadata, spoken)
+        return Ended(outcome, reply, self._kept(turn, compiled.contract, answer, found))
 
-    def _failed(self, run: LiveRun, turn: OpenTurn, error: NumenError) -> tuple[Outcome, NumenError]:
-        return failure_of(run, turn, error), error
+    def _kept(self, turn: OpenTurn, contract: AgentContract, answer: ModelReply, found: MemoryContext) -> Kept | None:
+        if found.state == "off":
+            return None
+        interaction = Interaction(
+            tenant_id=turn.caller.tenant_id,
+            agent_id=turn.ids.agent_id,
+            user_id=turn.ids.user_id,
+            thread_id=turn.ids.thread_id,
+            contract=contract,
+            user_message_id=turn.ids.user_message_id,
+            assistant_message_id=turn.ids.assistant_message_id,
+            position=turn.begun.position,
+            message=turn.message,
+            answer=answer.text,
+            offline=answer.offline,
+        )
+        return Kept(receipt_of(turn, found), self._memory.harvest(interaction))
 
-    async def _conclude(self, run: LiveRun, turn: OpenTurn, ended: tuple[Outcome, ChatReply | NumenError]) -> None:
-        outcome, result = ended
-        if not await self._ledger.finish(turn, outcome):
+    def _failed(self, run: LiveRun, turn: OpenTurn, error: NumenError) -> Ended:
+        return Ended(failure_of(run, turn, error), error)
+
+    async def _conclude(self, run: LiveRun, turn: OpenTurn, ended: Ended) -> None:
+        outcome, result = ended.outcome, ended.result
+        if not await self._ledger.finish(turn, outcome, ended.kept):
             result = RunStopped("Another server took this turn over while this one was away.")
             outcome = failure_of(run, turn, result)
         last: Mark = outcome.marks[-1]

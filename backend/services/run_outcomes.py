@@ -9,9 +9,11 @@ from backend.errors import NumenError, RunStopped
 from backend.models.events import Mark
 from backend.models.message import MessageStatus
 from backend.models.run import ChatReply, ReplyMetadata, Run
+from backend.ports import MemoryContext
 from backend.services.conversation_window import Window
 from backend.services.live_run import LiveRun
 from backend.services.turn_ledger import OpenTurn
+from backend.stores.memory_rows import LeftOutMemory, ShownMemory, StoredReceipt
 from backend.stores.runs import Outcome, StoredRun
 
 
@@ -37,6 +39,20 @@ def whole_answer(
         summarized_through=spoken.summarized_through,
     )
     return outcome, reply
+
+
+def receipt_of(turn: OpenTurn, found: MemoryContext) -> StoredReceipt:
+    """Which memories an answer was given, and which it nearly was: ids and numbers, no texts."""
+    return StoredReceipt(
+        message_id=turn.ids.assistant_message_id,
+        thread_id=turn.ids.thread_id,
+        agent_id=turn.ids.agent_id,
+        user_id=turn.ids.user_id,
+        state="degraded" if found.state == "degraded" else "ok",
+        confidence=found.confidence_score,
+        recalled=[ShownMemory(one.id, one.parts) for one in found.retrieved_memories],
+        near_misses=[LeftOutMemory(one.id, one.reason, one.parts) for one in found.near_misses],
+    )
 
 
 def failure_of(run: LiveRun, turn: OpenTurn, error: NumenError) -> Outcome:

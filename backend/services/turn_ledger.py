@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -25,8 +25,10 @@ from backend.graphs.compiled_agents import CONVERSATIONAL_TYPES
 from backend.models.events import Mark
 from backend.models.run import ChatRequest
 from backend.models.tenant import Caller
+from backend.ports import Harvest
 from backend.services.identifiers import new_id
 from backend.stores.database import Database, TenantTransaction
+from backend.stores.memory_rows import StoredReceipt
 from backend.stores.runs import Begun, Outcome, Refusal, StoredRun, TurnIds
 
 LEASE = timedelta(seconds=15)
@@ -50,13 +52,28 @@ class OpenTurn:
         return round((time.perf_counter() - self.started) * 1000)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What memory keeps of an answered turn: which memories it was given, and what is worth remembering of it."""
+
+    receipt: StoredReceipt
+    harvest: Harvest
+
+
 class TurnLedger:
     """Opens, keeps and finishes turns. `patience_seconds` bounds the wait for a thread that another server serves;
-    what is said is to be kept every `keep_seconds`.
+    what is said is to be kept every `keep_seconds`. `on_remembered` is called when a turn left something to remember.
     """
 
-    def __init__(self, database: Database, patience_seconds: float, keep_seconds: float = KEEP_SECONDS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        patience_seconds: float,
+        keep_seconds: float = KEEP_SECONDS,
+        on_remembered: Callable[[], None] = lambda: None,
+    ) -> None:
         self.keep_seconds = keep_seconds
+        self._on_remembered = on_remembered
         self._database = database
         self._patience = patience_seconds
 
@@ -104,15 +121,22 @@ class TurnLedger:
         async with self._database.tenant(turn.caller.tenant_id) as tx:
             return await tx.runs.keep(turn.ids, text, marks, LEASE)
 
-    async def finish(self, turn: OpenTurn, outcome: Outcome) -> bool:
+    async def finish(self, turn: OpenTurn, outcome: Outcome, kept: Kept | None = None) -> bool:
         """Store how the turn ended, through short outages of the database; False when the claim was lost.
+
+        What is `kept` of it is there exactly when the answer is.
 
         Errors: `DatabaseUnavailable` when the outage lasts.
         """
         for attempt in range(_FINISH_TRIES):
             try:
                 async with self._database.tenant(turn.caller.tenant_id) as tx:
-                    return await tx.runs.finish(turn.ids, outcome)
+                    finished = await tx.runs.finish(turn.ids, outcome)
+                    if finished and kept is not None:
+                        await _keep(tx, turn, kept)
+                if finished and kept is not None and kept.harvest.memories:
+                    self._on_remembered()
+                return finished
             except DatabaseUnavailable:
                 if attempt == _FINISH_TRIES - 1:
                     raise
@@ -130,6 +154,14 @@ class TurnLedger:
             await tx.threads.insert(ids.thread_id, ids.agent_id, ids.user_id, "")
         metadata = orjson.dumps(request.metadata)
         return await tx.runs.begin(ids, request.message, metadata, LEASE, CONVERSATIONAL_TYPES, known_version)
+
+
+async def _keep(tx: TenantTransaction, turn: OpenTurn, kept: Kept) -> None:
+    await tx.memories.add_receipt(kept.receipt)
+    if kept.harvest.memories:
+        await tx.memories.insert(kept.harvest.memories)
+    if kept.harvest.extract:
+        await tx.runs.order_extraction(turn.ids)
 
 
 def _answered(known: StoredRun) -> StoredRun:

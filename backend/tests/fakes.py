@@ -15,10 +15,17 @@ from uuid import UUID, uuid4
 
 import numpy as np
 
-from backend.errors import EmbedderUnavailable, Unauthenticated
+from backend.errors import EmbedderUnavailable, IndexUnavailable, Unauthenticated
+from backend.models.memory import ScoreParts
+from backend.models.namespace import Namespace
 from backend.models.tenant import RoleName
 from backend.ports import (
     ContractFiles,
+    Harvest,
+    IndexHit,
+    IndexPoint,
+    IndexQuery,
+    Interaction,
     MemoryContext,
     ModelReply,
     ModelRequest,
@@ -157,17 +164,109 @@ class ScriptedModel:
 
 
 class FixedMemory:
-    """A `Memory` that always knows the same."""
+    """A `Memory` that always knows the same, and keeps what it is told to."""
 
-    def __init__(self, *texts: str, state: Literal["ok", "degraded"] = "ok") -> None:
+    def __init__(
+        self,
+        *texts: str,
+        state: Literal["ok", "degraded"] = "ok",
+        keeps: Callable[[Interaction], Harvest] = lambda _: Harvest(),
+    ) -> None:
         self.asked: list[RecallRequest] = []
-        self._found = MemoryContext([RecalledMemory(uuid4(), text, 0.5, "person") for text in texts], 0.5, state)
+        self.ended: list[Interaction] = []
+        self._keeps = keeps
+        parts = ScoreParts(score=0.5, relevance=0.5, semantic=1.0, recency=1.0, reinforcement=0.0)
+        known = [RecalledMemory(uuid4(), text, "user", parts) for text in texts]
+        self._found = MemoryContext(known, confidence_score=0.5, state=state)
 
     async def recall(self, request: RecallRequest) -> MemoryContext:
         """What it was told of."""
         assert not inside_transaction(), "memory was asked inside a transaction"
         self.asked.append(request)
         return self._found
+
+    def harvest(self, interaction: Interaction) -> Harvest:
+        """What it was told to keep."""
+        self.ended.append(interaction)
+        return self._keeps(interaction)
+
+
+class FakeIndex:
+    """A `MemoryIndex` in a dict: likeness is the dot product, the word score counts shared words. While `away`, it is
+    unavailable; while `hangs` is set, a search waits.
+    """
+
+    def __init__(self) -> None:
+        self.points: dict[UUID, IndexPoint] = {}
+        self.searched: list[IndexQuery] = []
+        self.away = False
+        self.hangs = False
+
+    async def prepare(self) -> bool:
+        """It is always there."""
+        self._reach()
+        return False
+
+    async def search(self, query: IndexQuery) -> Sequence[IndexHit]:
+        """Everything that is near or shares a word, the best `limit` of each."""
+        self._reach()
+        self.searched.append(query)
+        if self.hangs:
+            await asyncio.Event().wait()
+        inside = [point for point in self.points.values() if point.namespace in query.namespaces]
+        hits = [
+            IndexHit(point.id, point.namespace, float(point.vector @ query.vector), _shared(point, query), point.vector)
+            for point in inside
+        ]
+        near = sorted(hits, key=lambda hit: -hit.likeness)[: query.limit]
+        wordy = sorted((hit for hit in hits if hit.word_score), key=lambda hit: -hit.word_score)[: query.limit]
+        return list({hit.id: hit for hit in [*near, *wordy]}.values())
+
+    async def vectors(self, ids: Sequence[UUID]) -> Mapping[UUID, Vector]:
+        """Those that are there."""
+        self._reach()
+        return {one: self.points[one].vector for one in ids if one in self.points}
+
+    async def put(self, points: Sequence[IndexPoint]) -> None:
+        """Insert or replace."""
+        self._reach()
+        self.points.update({point.id: point for point in points})
+
+    async def remove(self, ids: Sequence[UUID]) -> None:
+        """Take out."""
+        self._reach()
+        for one in ids:
+            self.points.pop(one, None)
+
+    async def remove_namespace(self, namespace: Namespace) -> None:
+        """Take out all of it."""
+        await self.remove([point.id for point in self.points.values() if point.namespace == namespace])
+
+    async def count(self, namespace: Namespace | None = None) -> int:
+        """How many there are."""
+        self._reach()
+        return sum(namespace in {None, point.namespace} for point in self.points.values())
+
+    async def ids(self) -> AsyncGenerator[Sequence[UUID]]:
+        """All in one page."""
+        self._reach()
+        yield list(self.points)
+
+    async def drop_others(self) -> int:
+        """There are none."""
+        return 0
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+    def _reach(self) -> None:
+        assert not inside_transaction(), "the index was asked inside a transaction"
+        if self.away:
+            raise IndexUnavailable("the index is away")
+
+
+def _shared(point: IndexPoint, query: IndexQuery) -> float:
+    return float(len(set(re.findall(r"\w+", point.words.lower())) & set(re.findall(r"\w+", query.words.lower()))))
 
 
 class HashEmbedder:

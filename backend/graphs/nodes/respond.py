@@ -15,8 +15,13 @@ from backend.ports import MemoryContext, ModelReply, ModelRequest, PromptMessage
 async def respond(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     """One answer. Errors: those of `LanguageModel`."""
     turn = runtime.context
-    memories = state.get("memory", MemoryContext()).memories
-    prompt = in_context(turn.prompt, summary=turn.summary, memories=memories)
+    memory = state.get("memory", MemoryContext())
+    prompt = in_context(
+        turn.prompt,
+        summary=turn.summary,
+        memories=memory.retrieved_memories,
+        memory_is_away=memory.state == "degraded",
+    )
     request = ModelRequest(
         contract=turn.contract,
         provider=turn.contract.configuration.llm_provider,

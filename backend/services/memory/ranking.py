@@ -29,13 +29,13 @@ UNASKED_RECENCY = 0.3
 class Shares:
     """What each sign is worth. `own` and `session` share likeness, which is at most 1; the others are added to it."""
 
-    own: float = 0.65
-    session: float = 0.35
-    words: float = 0.225
+    own: float = 0.60
+    session: float = 0.40
+    words: float = 0.20
     speaker: float = 0.20
     span: float = 0.25
     asking: float = -0.10
-    time: float = 0.15
+    time: float = 0.20
 
     @property
     def most(self) -> float:
@@ -110,10 +110,14 @@ def reinforcement(confirmations: Floats) -> Floats:
     return np.tanh(confirmations / CONFIRMATIONS_THAT_COUNT)
 
 
-def ranked(relevant: Floats, age_days: Floats, confirmations: Floats, weighing: Weighing) -> Ranking:
-    """The best `POOL` by score = α_semantic·S + α_recency·(R·S) + α_reinforcement·(F·S), then the rest by relevance."""
-    by_relevance = np.argsort(-relevant, kind="stable").astype(np.int64)
-    pool, settings = by_relevance[:POOL], weighing.settings
+def ranked(relevant: Floats, age_days: Floats, confirmations: Floats, eligible: Flags, weighing: Weighing) -> Ranking:
+    """The best `POOL` by score = α_semantic·S + α_recency·(R·S) + α_reinforcement·(F·S), then the rest by relevance.
+
+    Only what is `eligible` has a place; the parts are given for all.
+    """
+    settings, candidates = weighing.settings, np.flatnonzero(eligible)
+    by_relevance = candidates[np.argsort(-relevant[candidates], kind="stable")]
+    pool = by_relevance[:POOL]
     semantic = on_scale_of(relevant[pool], relevant, weighing.floor)
     fresh, confirmed = recency(age_days, settings.half_life_days), reinforcement(confirmations)
     asked = 1.0 if weighing.wants_present else UNASKED_RECENCY

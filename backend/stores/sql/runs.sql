@@ -125,6 +125,12 @@ UPDATE runs r
  WHERE r.tenant_id = $1 AND r.id = $3 AND r.status = 'running'
 RETURNING r.cancel_requested;
 
+-- name: order_extraction
+-- The subject is the person's message.
+INSERT INTO outbox (tenant_id, kind, subject_id, payload)
+VALUES ($1, 'memory.extract', $2, jsonb_build_object(
+    'assistant_message_id', $3::uuid, 'agent_id', $4::uuid, 'user_id', $5::uuid, 'thread_id', $6::uuid));
+
 -- name: get
 SELECT id, agent_id, thread_id, user_id, agent_version, status, user_message_id, assistant_message_id, text,
        marks::text AS marks, error::text AS error, created_at, finished_at

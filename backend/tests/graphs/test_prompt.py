@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.graphs.prompt import compile_prompt
+from backend.graphs.prompt import compile_prompt, in_context
 from backend.models import AgentContract
+from backend.models.memory import ScoreParts
 from backend.ports import RecalledMemory, ToolSpec
 from backend.scripts.write_golden_prompts import GOLDEN, golden_prompts
 from backend.tests.models.contracts import CONTRACTS, PERCENT, TEXT, TRAITS, VOICE, contract
@@ -24,8 +26,11 @@ FOREIGN = st.text(
 )
 
 
-def memory(text: str) -> RecalledMemory:
-    return RecalledMemory(id=UUID(int=1), text=text, score=0.5, namespace="n")
+PARTS = ScoreParts(score=0.5, relevance=0.5, semantic=1.0, recency=1.0, reinforcement=0.0)
+
+
+def memory(text: str, speaker: str = "", said_at: datetime | None = None) -> RecalledMemory:
+    return RecalledMemory(UUID(int=1), text, "user", PARTS, speaker, said_at)
 
 
 def with_trait(trait: str, value: int) -> str:
@@ -178,6 +183,18 @@ def test_memories_keep_their_order_and_are_cut_when_long() -> None:
     first, long, last = section(prompt, "What you remember")[2:]
     assert (first, last) == ('- "best"', '- "last"')
     assert len(long) < 2100
+
+
+def test_a_memory_tells_who_said_it_and_when() -> None:
+    said = memory("I moved to Lisbon.", 'Mia "M"', datetime(2026, 11, 2, 23, tzinfo=UTC))
+    [line] = section(compile_prompt(contract(), memories=[said]), "What you remember")[2:]
+    assert line == '- "Mia \\"M\\": I moved to Lisbon." (2 November 2026)'
+
+
+def test_memory_that_cannot_be_reached_is_not_an_empty_one() -> None:
+    assert "cannot be reached" in " ".join(section(in_context("x", memory_is_away=True), "What you remember"))
+    assert "cannot be reached" not in in_context("x", memories=[memory("known")], memory_is_away=True)
+    assert in_context("x") == "x"
 
 
 def test_memories_with_an_order_in_them_stay_quoted() -> None:
