@@ -298,6 +298,24 @@ class Metrics:
         self.outbox_failures_total = Counter(
             "outbox_failures_total", "Failed deliveries of the outbox.", ("kind",), **space
         )
+        self.memory_recalls_total = Counter("memory_recalls_total", "Recalls, by how they went.", ("state",), **space)
+        self.memory_recall_seconds = Histogram(
+            "memory_recall_seconds", "Time of a recall, degraded ones included.", buckets=_FAST, **space
+        )
+        self.memory_kept_total = Counter("memory_kept_total", "Memories kept.", ("kind",), **space)
+        self.memory_refused_total = Counter(
+            "memory_refused_total", "Messages and facts that were not worth a memory.", ("reason",), **space
+        )
+        self.memory_superseded_total = Counter(
+            "memory_superseded_total", "Memories that newer ones took the place of.", **space
+        )
+        self.memory_pending = Gauge("memory_pending", "Changes of memories that wait for the index.", **space)
+        self.memory_oldest_seconds = Gauge(
+            "memory_oldest_seconds", "Age of the oldest change that waits for the index.", **space
+        )
+        self.memory_extractions_total = Counter(
+            "memory_extractions_total", "Turns whose facts were to be extracted.", ("outcome",), **space
+        )
         self.db_pool_connections = Gauge("db_pool_connections", "Open connections to PostgreSQL.", **space)
         self.db_pool_idle = Gauge("db_pool_idle", "Open connections that nobody uses.", **space)
         self.db_pool_limit = Gauge("db_pool_limit", "Most connections that may be open.", **space)
