@@ -94,9 +94,9 @@ class WorkerStore:
         """Remember that the key was used."""
         await self._connection.execute(_SQL["touch_key"], tenant_id, key_id)
 
-    async def claim_deliveries(self, lease: timedelta, limit: int) -> list[Delivery]:
-        """Orders that are due, leased to us."""
-        rows = await self._connection.fetch(_SQL["claim_deliveries"], lease, limit)
+    async def claim_deliveries(self, lease: timedelta, limit: int, kinds: Sequence[str]) -> list[Delivery]:
+        """Orders of these kinds that are due, leased to us."""
+        rows = await self._connection.fetch(_SQL["claim_deliveries"], lease, limit, list(kinds))
         return [
             Delivery(
                 id=row["id"],
@@ -117,9 +117,9 @@ class WorkerStore:
         """Try these again later."""
         await self._connection.execute(_SQL["postpone"], list(ids), delay, reason[:1000])
 
-    async def waiting(self) -> Backlog:
-        """How much waits, how old the oldest is (seconds), and how many were tried before."""
-        row = await self._connection.fetchrow(_SQL["waiting"])
+    async def waiting(self, kinds: Sequence[str]) -> Backlog:
+        """How much of these kinds waits, how old the oldest is (seconds), and how many were tried before."""
+        row = await self._connection.fetchrow(_SQL["waiting"], list(kinds))
         if row is None:
             return Backlog(0, 0.0, 0)
         return Backlog(row["pending"], row["oldest_seconds"] or 0.0, row["failing"])
@@ -135,6 +135,18 @@ class WorkerStore:
     async def forget_requests(self, age: timedelta) -> None:
         """Drop stored answers older than this."""
         await self._connection.execute(_SQL["forget_requests"], age)
+
+    async def schedule_reindex(self) -> int:
+        """Order every memory of every tenant to be indexed anew; how many orders that makes.
+
+        None is made where one waits that nobody has begun.
+        """
+        return await self._connection.fetchval(_SQL["schedule_reindex"])
+
+    async def known_memories(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Those of these memories that are there."""
+        rows = await self._connection.fetch(_SQL["known_memories"], list(ids))
+        return {_plain(row["id"]) for row in rows}
 
     async def contracts(self, agents: Sequence[tuple[UUID, UUID]]) -> dict[UUID, CurrentContract]:
         """The current contracts of (tenant, agent) pairs; those that are gone are not in it."""

@@ -245,5 +245,5 @@ def test_metrics_are_counted_and_shown() -> None:
 
 def test_two_apps_count_apart() -> None:
     one, two = Metrics(), Metrics()
-    one.outbox_failures_total.inc()
-    assert "numen_outbox_failures_total 0.0" in two.exposition().decode()
+    one.sse_streams.inc()
+    assert "numen_sse_streams 0.0" in two.exposition().decode()

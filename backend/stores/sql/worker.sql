@@ -12,16 +12,23 @@ SELECT k.tenant_id, k.id, k.user_id, k.secret_hash, k.role, k.scopes, k.expires_
 UPDATE api_keys SET last_used_at = now() WHERE tenant_id = $1 AND id = $2;
 
 -- name: claim_deliveries
--- Rows that are due and that nobody else is delivering, by the database's clock.
+-- Rows of these kinds that are due and that nobody else is delivering, by the database's clock. Each kind is read in
+-- its own order, past nothing that is not due.
 UPDATE outbox
    SET leased_until = clock_timestamp() + $1, attempts = attempts + 1
  WHERE id IN (
-       SELECT o.id
-         FROM outbox o
-        WHERE o.available_at <= clock_timestamp() AND (o.leased_until IS NULL OR o.leased_until < clock_timestamp())
-        ORDER BY o.available_at, o.id
-        LIMIT $2
-          FOR UPDATE SKIP LOCKED)
+       SELECT due.id
+         FROM unnest($3::text[]) AS ours (kind)
+        CROSS JOIN LATERAL (
+              SELECT o.id, o.available_at
+                FROM outbox o
+               WHERE o.kind = ours.kind AND o.available_at <= statement_timestamp()
+                 AND (o.leased_until IS NULL OR o.leased_until < clock_timestamp())
+               ORDER BY o.available_at, o.id
+               LIMIT $2
+                 FOR UPDATE SKIP LOCKED) AS due
+        ORDER BY due.available_at, due.id
+        LIMIT $2)
 RETURNING id, tenant_id, kind, subject_id, payload::text AS payload, attempts;
 
 -- name: delivered
@@ -35,7 +42,8 @@ UPDATE outbox
 -- name: waiting
 SELECT count(*) AS pending, extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest_seconds,
        count(*) FILTER (WHERE attempts > 1) AS failing
-  FROM outbox;
+  FROM outbox
+ WHERE kind = ANY ($1::text[]);
 
 -- name: release_deliveries
 UPDATE outbox SET leased_until = NULL WHERE leased_until IS NOT NULL;
@@ -61,3 +69,18 @@ UPDATE idempotency_keys SET leased_until = clock_timestamp() WHERE state = 'runn
 
 -- name: forget_requests
 DELETE FROM idempotency_keys WHERE created_at < clock_timestamp() - $1::interval;
+
+-- name: schedule_reindex
+-- Every memory of every tenant, but those that are about to be indexed as it is. (EXCEPT sorts or hashes, however many
+-- there are; a join would be planned for few.)
+WITH ordered AS (
+    INSERT INTO outbox (tenant_id, kind, subject_id)
+    SELECT tenant_id, 'memory.index', id FROM memories
+    EXCEPT
+    SELECT tenant_id, kind, subject_id FROM outbox WHERE kind = 'memory.index' AND attempts = 0
+    RETURNING id
+)
+SELECT count(*) FROM ordered;
+
+-- name: known_memories
+SELECT id FROM memories WHERE id = ANY ($1::uuid[]);

@@ -109,7 +109,7 @@ async def test_a_late_order_writes_what_is_true_now(it: Mirrored, caller: Caller
     for value in range(5):
         await it.change(caller, agent, traits={"empathy": value})
     async with it.server.database.worker() as worker:
-        orders = await worker.claim_deliveries(timedelta(seconds=30), 50)
+        orders = await worker.claim_deliveries(timedelta(seconds=30), 50, [KIND])
     for order in reversed(orders):
         assert await it.mirror.deliver([order]) == {}
         assert await it.equals_the_rows()
@@ -170,7 +170,7 @@ async def _whole(it: Mirrored, agent: UUID) -> str:
 async def test_a_crash_between_the_file_and_the_note_of_it_is_harmless(it: Mirrored, caller: Caller) -> None:
     agent = await it.server.agent(caller)
     async with it.server.database.worker() as worker:
-        orders = await worker.claim_deliveries(timedelta(seconds=30), 50)
+        orders = await worker.claim_deliveries(timedelta(seconds=30), 50, [KIND])
     await it.mirror.deliver(orders)  # and the process is killed here
     await it.change(caller, agent, traits={"empathy": 90})
     await it.deliver()

@@ -15,7 +15,7 @@ import pytest
 from backend.gateways.contract_files import DiskContractFiles
 from backend.models.run import ChatRequest
 from backend.models.tenant import Caller
-from backend.services.contract_mirror import ContractMirror
+from backend.services.contract_mirror import KIND, ContractMirror
 from backend.services.idempotency_service import IdempotencyService
 from backend.services.janitor import Janitor
 from backend.services.model_catalog import ModelCatalog
@@ -103,7 +103,7 @@ async def test_the_only_server_takes_over_at_once(
     agent = await server.agent(caller)
     await server.ledger.open(caller, agent, ChatRequest(message="Hello"))
     async with server.database.worker() as worker:
-        await worker.claim_deliveries(timedelta(seconds=30), 10)
+        await worker.claim_deliveries(timedelta(seconds=30), 10, [KIND])
     async with server.database.tenant(caller.tenant_id) as tx:
         await tx.idempotency.claim(caller.user_id, str(uuid4()), b"hash", timedelta(seconds=30))
     one = janitor(server, tmp_path, ModelCatalog("gpt-6-luna", server.clock))

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from backend.errors import DatabaseUnavailable
-from backend.services.outbox_relay import OutboxRelay
+from backend.services.outbox_relay import BATCH, OutboxRelay
 from backend.services.readiness_service import LATE_SECONDS, ReadinessService
 from backend.stores.database import Database, open_pool
 from backend.stores.roles import Logins
@@ -120,7 +120,7 @@ async def test_a_failed_order_waits_longer_each_time_and_then_arrives(
     assert pauses[-1] < 300
     assert await owner.fetchval("SELECT last_error FROM outbox") == "refused"
     assert await relay.step() == 0  # it is not due
-    assert "numen_outbox_failures_total 12.0" in metrics.exposition().decode()
+    assert 'numen_outbox_failures_total{kind="note"} 12.0' in metrics.exposition().decode()
     recipient.failing = set()
     await make_due(owner)
     await relay.step()
@@ -133,18 +133,55 @@ async def test_a_kind_that_breaks_does_not_stop_the_others(
     poison = Recipient()
     poison.breaking = RuntimeError("unexpected")
     relay = OutboxRelay(database, {"poison": poison.deliver, KIND: recipient.deliver}, metrics)
-    broken = await order(owner, 3, "poison") + await order(owner, 2, "unknown")
+    broken = await order(owner, 3, "poison")
     good = await order(owner, 3)
     await relay.step()
     assert recipient.taken == Counter(good)
     assert await waiting(owner) == set(broken)
     told = {row["last_error"] for row in await owner.fetch("SELECT last_error FROM outbox")}
-    assert told == {"RuntimeError: unexpected", "nothing here delivers unknown"}
+    assert told == {"RuntimeError: unexpected"}
     assert await relay.step() == 0
     poison.breaking = None
     await make_due(owner)
     await relay.step()
-    assert poison.taken == Counter(broken[:3])
+    assert poison.taken == Counter(broken)
+
+
+async def test_a_relay_leaves_the_orders_of_others_alone(
+    database: Database, recipient: Recipient, metrics: Metrics, owner: Connection
+) -> None:
+    theirs = Recipient()
+    ahead = await order(owner, 3 * BATCH, "theirs")
+    ours = await order(owner, 2)
+    relay = OutboxRelay(database, {KIND: recipient.deliver}, metrics)
+    other = OutboxRelay(database, {"theirs": theirs.deliver, "rare": theirs.deliver}, metrics, batch=64, rest=0)
+    assert await relay.step() == 2
+    assert recipient.taken == Counter(ours)
+    assert await waiting(owner) == set(ahead)
+    assert await owner.fetchval("SELECT count(*) FROM outbox WHERE attempts > 0 OR leased_until IS NOT NULL") == 0
+    assert ((await relay.backlog()).pending, (await other.backlog()).pending) == (0, len(ahead))
+    told = metrics.exposition().decode()
+    assert 'numen_outbox_pending{kind="theirs"} 30.0' in told
+    assert 'numen_outbox_pending{kind="rare"} 0.0' in told
+    late = await order(owner, 1, "rare")
+    assert await other.step() == len(ahead) + 1  # one batch of its own size, of both its kinds
+    assert theirs.taken == Counter([*ahead, *late])
+
+
+async def test_what_was_leased_for_longer_is_not_taken_over(
+    database: Database, recipient: Recipient, metrics: Metrics, owner: Connection
+) -> None:
+    await order(owner)
+    held: list[float] = []
+
+    async def look(orders: Sequence[Delivery]) -> Mapping[int, str]:
+        held.append(
+            await owner.fetchval("SELECT extract(epoch FROM leased_until - clock_timestamp())::float8 FROM outbox")
+        )
+        return {}
+
+    assert await OutboxRelay(database, {KIND: look}, metrics, lease_seconds=300).step() == 1
+    assert 290 < held[0] <= 300
 
 
 async def test_a_lease_that_ran_out_is_taken_over(
@@ -152,7 +189,7 @@ async def test_a_lease_that_ran_out_is_taken_over(
 ) -> None:
     subjects = await order(owner, 2)
     async with database.worker() as worker:
-        assert len(await worker.claim_deliveries(timedelta(seconds=30), 50)) == 2  # and is killed
+        assert len(await worker.claim_deliveries(timedelta(seconds=30), 50, [KIND])) == 2  # and is killed
     assert await relay.step() == 0
     await owner.execute("UPDATE outbox SET leased_until = clock_timestamp() - interval '1 ms'")
     await relay.step()
@@ -164,7 +201,7 @@ async def test_the_only_server_takes_over_at_once(
 ) -> None:
     await order(owner, 2)
     async with database.worker() as worker:
-        await worker.claim_deliveries(timedelta(seconds=30), 50)
+        await worker.claim_deliveries(timedelta(seconds=30), 50, [KIND])
         await worker.release_deliveries()
     assert await relay.step() == 2
 
@@ -249,4 +286,4 @@ async def test_what_waits_too_long_is_told_and_does_not_stop_traffic(
     found = await readiness.check()
     assert (found.status, found.dependencies["mirror"].status) == ("ready", "late")
     assert "2 waiting" in (found.dependencies["mirror"].detail or "")
-    assert "numen_outbox_pending 2.0" in metrics.exposition().decode()
+    assert 'numen_outbox_pending{kind="note"} 2.0' in metrics.exposition().decode()

@@ -301,7 +301,7 @@ async def test_a_closed_pool_is_an_outage(database_url: str, tenant: TenantFacto
             await attempt
     with pytest.raises(DatabaseUnavailable):
         async with closed.worker() as worker:
-            await worker.waiting()
+            await worker.waiting([])
 
 
 async def test_mistakes_are_not_called_outages(small: Database, tenant: TenantFactory) -> None:
@@ -345,7 +345,7 @@ async def test_a_server_that_is_away_and_comes_back() -> None:
                 assert told.value.context == {"retry_after": 1}
             with pytest.raises(DatabaseUnavailable):
                 async with database.worker() as store:
-                    await store.waiting()
+                    await store.waiting([])
             await asyncio.to_thread(server.start)
             async with asyncio.timeout(3):  # a twentieth of it on a quiet machine
                 await ask(database, caller)
