@@ -161,7 +161,7 @@ async def _keep(tx: TenantTransaction, turn: OpenTurn, kept: Kept) -> None:
     if kept.harvest.memories:
         await tx.memories.insert(kept.harvest.memories)
     if kept.harvest.extract:
-        await tx.runs.order_extraction(turn.ids)
+        await tx.runs.order_extraction(turn.ids.run_id)
 
 
 def _answered(known: StoredRun) -> StoredRun:

@@ -151,12 +151,9 @@ class RunStore:
             _SQL["keep"], self._tenant_id, ids.thread_id, ids.run_id, text, _marks_json(marks), lease
         )
 
-    async def order_extraction(self, ids: TurnIds) -> None:
+    async def order_extraction(self, run_id: UUID) -> None:
         """Have facts read out of this turn afterwards; the order holds ids only."""
-        await self._connection.execute(
-            _SQL["order_extraction"], self._tenant_id, ids.user_message_id, ids.assistant_message_id, ids.agent_id,
-            ids.user_id, ids.thread_id,
-        )  # fmt: skip
+        await self._connection.execute(_SQL["order_extraction"], self._tenant_id, run_id)
 
     async def get(self, run_id: UUID, seen_by: UUID | None) -> StoredRun | None:
         """The run, if it is visible."""

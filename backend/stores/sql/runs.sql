@@ -126,10 +126,13 @@ UPDATE runs r
 RETURNING r.cancel_requested;
 
 -- name: order_extraction
--- The subject is the person's message.
+-- The subject is the person's message; the run of it says who spoke with whom.
 INSERT INTO outbox (tenant_id, kind, subject_id, payload)
-VALUES ($1, 'memory.extract', $2, jsonb_build_object(
-    'assistant_message_id', $3::uuid, 'agent_id', $4::uuid, 'user_id', $5::uuid, 'thread_id', $6::uuid));
+SELECT r.tenant_id, 'memory.extract', r.user_message_id, jsonb_build_object(
+           'assistant_message_id', r.assistant_message_id, 'agent_id', r.agent_id, 'user_id', r.user_id,
+           'thread_id', r.thread_id)
+  FROM runs r
+ WHERE r.tenant_id = $1 AND r.id = $2;
 
 -- name: get
 SELECT id, agent_id, thread_id, user_id, agent_version, status, user_message_id, assistant_message_id, text,

@@ -163,7 +163,7 @@ def _runs(it: Planted) -> dict[str, tuple[Any, ...]]:
             None, False,
         ),
         "runs.keep": (run.thread_id, run.run_id, "H", "[]", LEASE),
-        "runs.order_extraction": (uuid4(), uuid4(), agent, user, it.idle_thread),
+        "runs.order_extraction": (run.run_id,),
         "runs.get": (run.run_id, None),
         "runs.lock_id": (run.run_id,),
         "runs.request_cancel": (run.run_id, None),
