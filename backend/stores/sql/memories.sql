@@ -1,5 +1,7 @@
--- Memories, their history and receipts. $1 is always the tenant; a null "seen by" user is somebody who sees everybody's.
--- Everything that the search index must learn of leaves an order in the outbox.
+-- Memories, their history and receipts. $1 is always the tenant; a null "seen by" is somebody who sees everybody's.
+-- Everything that the search index must learn of leaves an order in the outbox. Rows are looked up by key each: what is
+-- joined to a list names the list again (`= ANY`), or is a look-up that ends at the first row, since a plan made for a
+-- small table would read a tenant's whole one.
 
 -- name: insert
 -- What is new, its first revision and its order. An id that has a history is left alone: a repeat keeps nothing twice,
@@ -13,14 +15,14 @@ WITH given AS MATERIALIZED (
                   $17::int[], $18::uuid[])
         AS g (id, agent_id, scope, user_id, thread_id, kind, speaker, text,
               digest, origin, source_message_id, position, valid_from, expires_at, sayings, last_id)
-     WHERE NOT EXISTS (SELECT FROM memory_revisions r WHERE r.tenant_id = $1 AND r.memory_id = g.id)
+     WHERE (SELECT r.revision FROM memory_revisions r WHERE r.tenant_id = $1 AND r.memory_id = g.id LIMIT 1) IS NULL
+     ORDER BY g.digest
 ), fresh AS (
     INSERT INTO memories (tenant_id, id, agent_id, scope, user_id, thread_id, kind, speaker, text, digest, origin,
                           source_message_id, position, confirmations, confirmed_by, valid_from, expires_at)
     SELECT $1, id, agent_id, scope, user_id, thread_id, kind, speaker, text, digest, origin,
            source_message_id, position, sayings - 1, last_id, coalesce(valid_from, now()), expires_at
       FROM given
-     ORDER BY digest
         ON CONFLICT DO NOTHING
     RETURNING id, agent_id, user_id, text
 ), revision AS (
@@ -29,11 +31,14 @@ WITH given AS MATERIALIZED (
 ), known AS (
     SELECT m.id, g.sayings, g.last_id, coalesce(g.valid_from, now()) AS valid_from, g.expires_at
       FROM given g
-      JOIN memories m ON m.tenant_id = $1 AND m.digest = g.digest AND m.agent_id = g.agent_id AND m.scope = g.scope
-                     AND m.subject_id = g.subject_id AND m.speaker = g.speaker AND m.superseded_at IS NULL
-     WHERE (m.source_message_id = g.source_message_id OR m.confirmed_by = g.last_id) IS NOT TRUE
-     ORDER BY m.id
-       FOR NO KEY UPDATE OF m
+     CROSS JOIN LATERAL (
+           SELECT id
+             FROM memories
+            WHERE tenant_id = $1 AND digest = g.digest AND agent_id = g.agent_id AND scope = g.scope
+              AND subject_id = g.subject_id AND speaker = g.speaker AND superseded_at IS NULL
+              AND (source_message_id = g.source_message_id OR confirmed_by = g.last_id) IS NOT TRUE
+            LIMIT 1
+              FOR NO KEY UPDATE) AS m
 ), confirmed AS (
     UPDATE memories m
        SET confirmations = m.confirmations + known.sayings, confirmed_by = known.last_id,
@@ -41,7 +46,7 @@ WITH given AS MATERIALIZED (
            expires_at = CASE WHEN m.expires_at IS NOT NULL AND known.expires_at IS NOT NULL
                              THEN greatest(m.expires_at, known.expires_at) END
       FROM known
-     WHERE m.tenant_id = $1 AND m.id = known.id
+     WHERE m.tenant_id = $1 AND m.id = ANY (ARRAY (SELECT id FROM known)) AND m.id = known.id
     RETURNING m.id
 ), ordered AS (
     INSERT INTO outbox (tenant_id, kind, subject_id)
@@ -190,8 +195,9 @@ SELECT id, agent_id, scope, CASE WHEN scope <> 'agent' THEN subject_id END AS su
 
 -- name: around
 -- The nearest before and after each of these, of the same thread and namespace; not these themselves.
-SELECT DISTINCT near.id, near.agent_id, near.scope, CASE WHEN near.scope <> 'agent' THEN near.subject_id END AS subject_id,
-       near.text, near.speaker, near.valid_from, near.thread_id, near.position,
+SELECT DISTINCT near.id, near.agent_id, near.scope,
+       CASE WHEN near.scope <> 'agent' THEN near.subject_id END AS subject_id, near.text, near.speaker,
+       near.valid_from, near.thread_id, near.position,
        near.superseded_at IS NOT NULL AS superseded, near.revision
   FROM memories m
  CROSS JOIN LATERAL (
@@ -216,10 +222,11 @@ SELECT DISTINCT near.id, near.agent_id, near.scope, CASE WHEN near.scope <> 'age
 UPDATE memories m
    SET indexed_at = clock_timestamp()
   FROM unnest($2::uuid[], $3::int[]) AS done (id, revision)
- WHERE m.tenant_id = $1 AND m.id = done.id AND (m.revision = done.revision) IS TRUE;
+ WHERE m.tenant_id = $1 AND m.id = ANY ($2::uuid[]) AND m.id = done.id AND (m.revision = done.revision) IS TRUE;
 
 -- name: edit
--- What is given of text ($4, $5), kind ($6) and expiry ($8, if $7), and current again if $9; no row when nothing differs.
+-- What is given of text ($4, $5), kind ($6) and expiry ($8, if $7), and current again if $9; no row when that is how it
+-- is already.
 WITH before AS (
     SELECT id, superseded_at
       FROM memories
@@ -233,7 +240,7 @@ WITH before AS (
            superseded_by = CASE WHEN NOT $9 THEN m.superseded_by END,
            revision = m.revision + 1, updated_at = now(), indexed_at = NULL
       FROM before
-     WHERE m.tenant_id = $1 AND m.id = before.id
+     WHERE m.tenant_id = $1 AND m.id = $2 AND m.id = before.id
        AND (m.text <> $4 OR m.kind <> $6 OR $7 AND m.expires_at IS DISTINCT FROM $8
             OR $9 AND m.superseded_at IS NOT NULL) IS TRUE
     RETURNING m.*, before.superseded_at IS NOT NULL AND $9 AS restored
@@ -257,8 +264,7 @@ WITH gone AS (
 ), blanked AS (
     UPDATE memory_revisions r
        SET text = NULL
-      FROM gone
-     WHERE r.tenant_id = $1 AND r.memory_id = gone.id
+     WHERE r.tenant_id = $1 AND r.memory_id = ANY ($2::uuid[])
 ), told AS (
     INSERT INTO memory_revisions (tenant_id, memory_id, revision, agent_id, user_id, action, changed_by)
     SELECT $1, id, revision + 1, agent_id, user_id, 'forgotten', $3 FROM gone
@@ -290,8 +296,8 @@ WITH changed AS (
     UPDATE memories m
        SET superseded_by = $3, superseded_at = now(), revision = m.revision + 1, updated_at = now(), indexed_at = NULL
       FROM memories newer
-     WHERE m.tenant_id = $1 AND m.id = $2 AND m.superseded_at IS NULL AND newer.tenant_id = $1 AND newer.id = $3
-       AND (m.id <> newer.id AND m.agent_id = newer.agent_id AND m.scope = newer.scope
+     WHERE m.tenant_id = $1 AND m.id = $2 AND newer.tenant_id = $1 AND newer.id = $3
+       AND (m.superseded_at IS NULL AND m.id <> newer.id AND m.agent_id = newer.agent_id AND m.scope = newer.scope
             AND m.subject_id = newer.subject_id) IS TRUE
     RETURNING m.id, m.agent_id, m.user_id, m.text, m.revision
 ), revision AS (
@@ -310,7 +316,7 @@ WITH praised AS (
 UPDATE memories m
    SET confirmations = m.confirmations + $3
   FROM praised
- WHERE m.tenant_id = $1 AND m.id = praised.id;
+ WHERE m.tenant_id = $1 AND m.id = ANY ($2::uuid[]) AND m.id = praised.id;
 
 -- name: add_receipt
 -- An answer that is given again has the receipt of its last time. A memory that another turn is counting at this
@@ -328,7 +334,7 @@ WITH receipt AS (
 UPDATE memories m
    SET uses = m.uses + 1, last_used_at = $10
   FROM used
- WHERE m.tenant_id = $1 AND m.id = used.id;
+ WHERE m.tenant_id = $1 AND m.id = ANY ($11::uuid[]) AND m.id = used.id;
 
 -- name: receipt
 SELECT message_id, thread_id, agent_id, user_id, state, confidence, recalled::text AS recalled,
