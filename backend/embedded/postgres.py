@@ -41,6 +41,13 @@ SETTINGS = {
     "full_page_writes": "on",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    # What was deleted is really gone when its erasure says so: an old file of the log is removed, not used again with
+    # its old content.
+    "wal_recycle": "off",
+    "wal_keep_size": "0",
+    "min_wal_size": "32MB",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
     "max_connections": "100",
     "shared_buffers": "128MB",
     "listen_addresses": "",

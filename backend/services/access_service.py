@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Literal
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from backend.errors import ApiKeyNotFound, FieldError, Forbidden, Invalid, SecretAlreadyShown, Unauthenticated
 from backend.models.tenant import (
@@ -163,7 +163,7 @@ class AccessService:
             if standing is None:
                 raise Unauthenticated("The token names a tenant that this server does not have.")
             if user_id is None or standing.user is None:
-                user_id = await self._person(tx, claims.tenant_id, claims.subject, standing)
+                user_id = await self._person(tx, claims.subject, standing)
             elif not standing.active:
                 raise Forbidden("The account that the token belongs to is suspended.")
         return _Principal(Caller(claims.tenant_id, user_id, Role.named(claims.role)), claims.expires_at)
@@ -188,15 +188,21 @@ class AccessService:
 
     async def _known_person(self, tenant_id: UUID, external_id: str) -> UUID:
         async with self._database.tenant(tenant_id) as tx:
-            return await self._person(tx, tenant_id, external_id, Standing("active", None))
+            return await self._person(tx, external_id, Standing("active", None))
 
-    async def _person(self, tx: TenantTransaction, tenant_id: UUID, external_id: str, standing: Standing) -> UUID:
+    async def _person(self, tx: TenantTransaction, external_id: str, standing: Standing) -> UUID:
         if not _is_visible(external_id):
             raise Unauthenticated(f"The token's subject must be 1 to {LONGEST_PERSON} visible characters.")
-        user_id, status = await tx.users.person(uuid5(tenant_id, f"person {external_id}"), external_id)
+        user_id, status = await tx.users.person(new_id(None), external_id)
         if standing.tenant != "active" or status != "active":
             raise Forbidden("This person's account is suspended.")
         return user_id
+
+    def forget_person(self, tenant_id: UUID, user_id: UUID) -> None:
+        """Nobody is this person any more: known at once in this process, within seconds in others."""
+        gone = (tenant_id, user_id)
+        self._principals.forget(lambda known: (known.caller.tenant_id, known.caller.user_id) == gone)
+        self._people.forget(lambda known: known == user_id)
 
     # --- keys ---
 

@@ -21,6 +21,10 @@ class RunRegistry:
         """The run, if it lives here."""
         return self._live.get(run_id)
 
+    def of_person(self, tenant_id: UUID, user_id: UUID) -> list[LiveRun]:
+        """The runs of this person that live here."""
+        return [run for run in self._live.values() if (run.tenant_id, run.user_id) == (tenant_id, user_id)]
+
     def add(self, run: LiveRun) -> None:
         """A run begins; its message is stored, so when we are closing it is driven to its end at once."""
         self._live[run.run_id] = run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator, Generator
 from contextvars import ContextVar, Token
 from functools import cached_property
@@ -14,10 +15,11 @@ from uuid import UUID
 
 import asyncpg
 
-from backend.errors import DatabaseUnavailable, Misconfigured
+from backend.errors import DatabaseUnavailable, Forbidden, Misconfigured
 from backend.stores.agents import AgentStore
 from backend.stores.api_keys import ApiKeyStore
 from backend.stores.audit import AuditStore
+from backend.stores.erasures import ErasureStore
 from backend.stores.idempotency import IdempotencyStore
 from backend.stores.memories import MemoryStore
 from backend.stores.runs import RunStore
@@ -39,9 +41,11 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.QueryCanceledError,  # the statement's time was up
+    asyncpg.DeadlockDetectedError,  # the other one was let through; once more, and it works
     asyncpg.InterfaceError,
     OSError,  # and TimeoutError, which is one
 )
+_NAMES_A_PERSON = re.compile("_(user_id|owner_id|created_by)_fkey$")
 _open: ContextVar[bool] = ContextVar("open_transaction", default=False)
 
 
@@ -52,9 +56,13 @@ def inside_transaction() -> bool:
 
 @contextlib.contextmanager
 def translated() -> Generator[None]:
-    """The one seam where a lost database becomes `DatabaseUnavailable`."""
+    """The one seam where a lost database becomes `DatabaseUnavailable`, and a person who is gone `Forbidden`."""
     try:
         yield
+    except asyncpg.ForeignKeyViolationError as error:
+        if not _NAMES_A_PERSON.search(error.constraint_name or ""):
+            raise
+        raise Forbidden("The person that this is for has been erased.") from error
     except _AWAY as error:
         if not _is_outage(error):
             raise
@@ -163,6 +171,11 @@ class TenantTransaction:
         return IdempotencyStore(self._connection, self._tenant_id)
 
     @cached_property
+    def erasures(self) -> ErasureStore:
+        """People who were taken out of everything."""
+        return ErasureStore(self._connection, self._tenant_id)
+
+    @cached_property
     def audit(self) -> AuditStore:
         """Who did what."""
         return AuditStore(self._connection, self._tenant_id)
@@ -202,7 +215,7 @@ class _Tenant:
         with translated():
             if kind is not None:
                 await self._roll_back()
-                if error is not None and _is_outage(error):
+                if error is not None and (_is_outage(error) or isinstance(error, asyncpg.ForeignKeyViolationError)):
                     raise error
                 return
             try:

@@ -90,6 +90,7 @@ CREATE TABLE erasures (
     PRIMARY KEY (tenant_id, id)
 );
 CREATE UNIQUE INDEX erasures_in_progress ON erasures (tenant_id, user_id) WHERE status = 'pending';
+CREATE INDEX erasures_of_user ON erasures (user_id, tenant_id, created_at DESC);
 
 -- ANALYZE keeps samples of what it reads; of what people say it keeps none.
 ALTER TABLE memories ALTER COLUMN text SET STATISTICS 0, ALTER COLUMN speaker SET STATISTICS 0;
@@ -105,6 +106,7 @@ ALTER TABLE idempotency_keys ALTER COLUMN body SET STATISTICS 0, ALTER COLUMN he
     ALTER COLUMN key SET STATISTICS 0;
 ALTER TABLE outbox ALTER COLUMN payload SET STATISTICS 0, ALTER COLUMN last_error SET STATISTICS 0;
 ALTER TABLE audit_log ALTER COLUMN detail SET STATISTICS 0;
+ALTER TABLE api_keys ALTER COLUMN name SET STATISTICS 0;
 
 -- A relay claims its own kinds only, and does not read past the orders of the others.
 DROP INDEX outbox_due;
@@ -131,6 +133,16 @@ END $$;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON memories, memory_revisions, recalls TO numen_apps;
 GRANT SELECT, INSERT, UPDATE (status, counts, certificate, finished_at) ON erasures TO numen_apps;
+
+-- That something was done stays in the log; what was written about it can be taken out, and nothing else be put there.
+CREATE FUNCTION refuse_new_detail() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'an entry of the audit log may lose its detail, and not get another'
+        USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER detail_is_only_taken BEFORE UPDATE ON audit_log FOR EACH ROW
+    WHEN (NEW.detail <> '{}') EXECUTE FUNCTION refuse_new_detail();
+GRANT UPDATE (detail) ON audit_log TO numen_apps;
 
 -- The worker orders the index anew and finds what it should no longer hold; it reads no text.
 CREATE POLICY worker ON memories FOR SELECT TO numen_workers USING (true);
