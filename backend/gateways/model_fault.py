@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -23,6 +24,7 @@ LONGEST_MESSAGE = 300
 LONGEST_RETRY_AFTER = 24 * 3600.0
 RETRIED_STATUSES = {408, 409, 429}
 AWAY_STATUSES = {502, 503, 504, 529}
+DEADLINE_SETTINGS = {name: f"NUMEN_LLM_{name.upper()}_SECONDS" for name in ("connect", "first_token", "total")}
 
 FOREIGN: Final = (
     BadAnswer,
@@ -70,14 +72,27 @@ class ModelFault(Exception):
 
 
 class FaultTranslator:
-    """Translates for one provider. `key_setting` is the setting's name, `secret` the key that no message may hold."""
+    """Translates for one provider. `secret` is the key that no message may hold.
 
-    def __init__(self, provider: str, *, key_setting: str, secret: str, connect_seconds: float, clock: Clock) -> None:
+    `key_setting` names the setting of the key, `deadline_settings` those of the deadlines that have one.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        *,
+        key_setting: str,
+        secret: str,
+        connect_seconds: float,
+        clock: Clock,
+        deadline_settings: Mapping[str, str] = DEADLINE_SETTINGS,
+    ) -> None:
         self._provider = provider
         self._connect_seconds = connect_seconds
         self._key_setting = key_setting
         self._secret = secret
         self._clock = clock
+        self._deadline_settings = deadline_settings
 
     def fault(self, exc: Exception, model: str, *, begun: bool = False) -> ModelFault:
         """The fault behind a foreign exception. `begun` says that the answer had begun, so nothing is tried again."""
@@ -97,9 +112,10 @@ class FaultTranslator:
             "first_token": f"{self._provider} did not begin to answer{within}",
             "total": f"{self._provider} did not finish its answer{within}",
         }
-        setting = f"NUMEN_LLM_{deadline.upper()}_SECONDS"
+        setting = self._deadline_settings.get(deadline)
+        detail = f"{words[deadline]} ({setting})" if setting else words[deadline]
         context = {"provider": self._provider, "model": model, "deadline": deadline}
-        return ModelFault(ModelTimeout(f"{words[deadline]} ({setting})", **context), dead=dead)
+        return ModelFault(ModelTimeout(detail, **context), dead=dead)
 
     def _connection(self, exc: Exception, model: str, begun: bool) -> ModelFault:
         # The transport calls every lost connection a timeout, a refused one too: only the first cause tells them apart.

@@ -9,36 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, TypeVar
 
-import httpx2
 import openai
-import stamina
 
-from backend.errors import Misconfigured, ModelUnavailable
+from backend.errors import ModelUnavailable
 from backend.gateways import chat_completions_wire, responses_wire
 from backend.gateways.answer import Answer, AnswerReader, is_object, rows
+from backend.gateways.attempts import attempts
 from backend.gateways.chat_completions_wire import ChatCompletionsReader
 from backend.gateways.circuit_breaker import CircuitBreaker
-from backend.gateways.guarded_bytes import GuardedBytes, guard
+from backend.gateways.guarded_bytes import GuardedBytes
 from backend.gateways.model_fault import FOREIGN, FaultTranslator, ModelFault
 from backend.gateways.model_parameters import ModelParameters, Parameters
+from backend.gateways.openai_client import OFFICIAL_HOST, openai_client
 from backend.gateways.responses_wire import ResponsesReader
 from backend.ports import Clock, ModelReply, ModelRequest, TextDelta
 
-ATTEMPTS = 3
 LESSONS_A_CALL = 6
-FIRST_WAIT_SECONDS, WAIT_JITTER_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 0.1, 0.5
-CONNECTIONS = 256
-KEEP_ALIVE_SECONDS = 15.0
 AFTER_THE_END_SECONDS = 2.0
 MODEL_LIST_SECONDS = 5.0
-OFFICIAL_HOST = "api.openai.com"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _JSON_STREAM = openai.AsyncStream[object]
 
@@ -91,7 +85,13 @@ class OpenAIModel:
         self._faults = FaultTranslator(
             provider, key_setting=key_setting, secret=key, connect_seconds=deadlines.connect, clock=clock
         )
-        self._client = _client(provider, base_url, key, key_setting, deadlines)
+        self._client = openai_client(
+            f"the provider {provider}",
+            base_url=base_url,
+            key=key,
+            key_setting=key_setting,
+            connect_seconds=deadlines.connect,
+        )
         self._needs_key = not key and self._client.base_url.host == OFFICIAL_HOST
 
     async def complete(self, request: ModelRequest) -> ModelReply:
@@ -153,29 +153,9 @@ class OpenAIModel:
         with self.breaker.call():
             try:
                 async with asyncio.timeout_at(until):
-                    return await self._attempts(until, request, once)
+                    return await attempts(until, partial(self._translated, request, once))
             except TimeoutError as exc:
                 raise self._faults.too_slow(deadline, request.model, seconds, dead=True) from exc
-
-    async def _attempts(self, until: float, request: ModelRequest, once: Callable[[ModelRequest], Awaitable[T]]) -> T:
-        try:
-            return await self._translated(request, once)
-        except ModelFault as fault:
-            failed = fault
-        retries = stamina.retry_context(
-            on=partial(_again, until),
-            attempts=ATTEMPTS,
-            timeout=None,
-            wait_initial=FIRST_WAIT_SECONDS,
-            wait_jitter=WAIT_JITTER_SECONDS,
-            wait_max=LONGEST_WAIT_SECONDS,
-        )
-        async for attempt in retries:
-            with attempt:
-                if attempt.num == 1:
-                    raise failed  # the first attempt, made without the bookkeeping that only repeats need
-                return await self._translated(request, once)
-        raise AssertionError("the last attempt returns or raises")
 
     async def _translated(self, request: ModelRequest, once: Callable[[ModelRequest], Awaitable[T]]) -> T:
         try:
@@ -252,52 +232,6 @@ class OpenAIModel:
             finish_reason=answer.finish_reason,
             left_out=left_out,
         )
-
-
-def _client(provider: str, base_url: str, key: str, key_setting: str, deadlines: Deadlines) -> openai.AsyncOpenAI:
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise Misconfigured(f"{key_setting} holds characters that no key has")
-    try:
-        url = httpx2.URL(base_url)
-    except httpx2.InvalidURL as exc:
-        raise Misconfigured(f"the base URL of the provider {provider} is no URL: {exc}") from exc
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise Misconfigured(f"the base URL of the provider {provider} must begin with http:// or https://")
-    transport = openai.DefaultAioHttpClient(
-        # The transport's `read` would count between two pieces; first token and total are counted by us instead.
-        timeout=httpx2.Timeout(None, connect=deadlines.connect, pool=deadlines.connect),
-        limits=httpx2.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_SECONDS),
-        follow_redirects=False,
-        verify=_trusted(),
-        event_hooks={"response": [guard]},
-    )
-    client = openai.AsyncOpenAI(
-        base_url=url,
-        api_key=key or "none",
-        max_retries=0,
-        http_client=transport,
-        default_headers={"Accept-Encoding": "identity"},
-    )
-    if url.host != OFFICIAL_HOST:
-        # The SDK takes these from the environment; they are nobody else's business.
-        client.organization = client.project = None
-    return client
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """The certificates we trust, read once: that takes longer than all the rest of making a client."""
-    return httpx2.create_ssl_context()
-
-
-def _again(until: float, exc: Exception) -> bool | float:
-    """Whether, or after how many seconds, an attempt is repeated: never when the wait would outlast the deadline."""
-    if not isinstance(exc, ModelFault) or not exc.retry:
-        return False
-    left = until - asyncio.get_running_loop().time()
-    if exc.wait is not None:
-        return exc.wait if exc.wait < left else False
-    return left > LONGEST_WAIT_SECONDS
 
 
 async def _read(opened: _OpenStream) -> str:

@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks the OpenAI API: Chat Completions, Responses, models; whole and streamed.
+"""A real HTTP server that speaks the OpenAI API: Chat Completions, Responses, embeddings, models; whole and streamed.
 
 It lives in a thread of its own, so that it also answers tests which block their event loop, and other processes. What
 it should do wrong is said with `fault` (see `openai_faults.py` for the kinds).
@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from backend.tests.protocol_servers.openai_embeddings import embeddings
 from backend.tests.protocol_servers.openai_faults import FAULTS, Exchange, FaultKind, Refusal
 
 DEFAULT_ANSWER = "Hello from the test model."
@@ -67,6 +68,8 @@ class OpenAIServer:
     def _set_defaults(self) -> None:
         self.requests: list[RecordedRequest] = []
         self.models: dict[str, str | None] = {"gpt-6-luna": None, "gpt-4o-mini": "2027-01-14"}
+        # From a request's body to the answer, or to its status and the answer; tests set another.
+        self.embeddings: Callable[[dict[str, Any]], tuple[int, object] | dict[str, Any]] = embeddings
         self._standing = ScriptedAnswer(_words(DEFAULT_ANSWER))
         self._queued: list[ScriptedAnswer] = []
         self._faults: list[_Fault] = []
@@ -187,6 +190,9 @@ class OpenAIServer:
             await exchange.json(400, refusal.body())
         elif request.method == "GET" and request.path == "/v1/models":
             await exchange.json(200, {"object": "list", "data": [_model(*row) for row in self.models.items()]})
+        elif request.path == "/v1/embeddings":
+            told = self.embeddings(request.body)
+            await exchange.json(*(told if isinstance(told, tuple) else (200, told)))
         elif request.path in _SPEAKERS:
             said = self._queued.pop(0) if self._queued else self._standing
             await _SPEAKERS[request.path](exchange, said)
