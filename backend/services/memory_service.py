@@ -39,16 +39,19 @@ from backend.services.unified_memory_manager import UnifiedMemoryManager
 from backend.stores.database import Database, TenantTransaction
 
 MOST_NAMESPACES = 1000
-"""In how many people's and threads' memories one search looks."""
 MOST_FOUND = 200
 
 
 class MemoryService:
-    """Memories as people see them: a member their own, an admin the tenant's and what an agent knows in general."""
+    """Memories as people see them: a member their own, an admin the tenant's and what an agent knows in general.
 
-    def __init__(self, database: Database, engine: MemoryEngine) -> None:
+    One search looks into the memories of at most `most_namespaces` people and threads.
+    """
+
+    def __init__(self, database: Database, engine: MemoryEngine, most_namespaces: int = MOST_NAMESPACES) -> None:
         self._database = database
         self._engine = engine
+        self._most_namespaces = most_namespaces
 
     async def list_page(
         self, caller: Caller, which: MemoryFilter, cursor: Cursor | None, limit: int, offset: int
@@ -68,10 +71,10 @@ class MemoryService:
             record = await tx.agents.get(which.agent_id)
             if record is None:
                 raise _no_agent()
-            namespaces = await tx.memories.namespaces(which, caller.sees_only, MOST_NAMESPACES + 1)
-        if len(namespaces) > MOST_NAMESPACES:
+            namespaces = await tx.memories.namespaces(which, caller.sees_only, self._most_namespaces + 1)
+        if len(namespaces) > self._most_namespaces:
             raise Invalid(
-                f"The agent knows more than {MOST_NAMESPACES} people and threads; "
+                f"The agent knows more than {self._most_namespaces} people and threads; "
                 "name one by user_id or thread_id to search what it knows of them."
             )
         if not namespaces:

@@ -69,13 +69,17 @@ class ThreadManager:
         return thread
 
     async def delete(self, caller: Caller, thread_id: UUID) -> None:
-        """Remove the thread with every message. Errors: `ThreadNotFound`, `ThreadBusy` while it is answering."""
+        """Remove the thread with every message and what is remembered for it alone; what is known of the person stays.
+
+        Errors: `ThreadNotFound`, `ThreadBusy` while it is answering.
+        """
         async with self._database.tenant(caller.tenant_id) as tx:
             await _visible(tx, caller, thread_id)
             if not await tx.threads.delete(thread_id, caller.sees_only):
                 raise ThreadBusy(
                     "The thread is being answered right now; cancel the run or wait for it.", retry_after=1
                 )
+            await tx.memories.forget_thread(thread_id, None, caller.user_id, "thread")
             await tx.audit.record(caller, "thread.deleted", "thread", thread_id)
 
     async def add_message(
