@@ -1,18 +1,68 @@
-"""How sure an agent may be that what it recalled bears on the question: calibrated on absolute relevance."""
+"""How sure an agent may be that what it recalled bears on the question: calibrated on absolute likeness."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from backend.services.memory.ranking import Floats
+import numpy as np
 
-_STEEPNESS = 12.0
-_EVEN = 0.42
-"""The relevance of the best memory at which it is as likely as not that the memories shown answer the question."""
+from backend.services.memory.ranking import Flags, Floats
+
+ONE_WORD = 1.67
+"""BM25 weight of a word that stands once in a short text."""
+_BEST = 6
+_GAP_OF_ONE = 0.1
 
 
-def confidence(shown: Floats) -> float:
-    """In [0, 1], from the relevance of the memories that are shown; 0 when there is none."""
-    if not len(shown):
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A logistic function, and what is too far from the question to be anything but noise.
+
+    `gap` weighs how far the best stands out from the sixth.
+    """
+
+    even: float
+    likeness: float
+    words: float
+    gap: float
+    least_likeness: float
+    least_words: float
+    least: float = 0.02
+
+
+MINILM = Calibration(even=-6.54, likeness=4.97, words=2.21, gap=8.84, least_likeness=0.10, least_words=0.5)
+
+
+def calibration_of(embedder: str) -> Calibration:  # noqa: ARG001 — the calibrated one serves for all
+    """What is known of the embedder of this name."""
+    return MINILM
+
+
+def evidence_of_words(word_score: Floats, points: int) -> Floats:
+    """BM25 in units of one word that no other of so many points has."""
+    return word_score / (ONE_WORD * math.log(1 + max(points, 2)))
+
+
+def noise(likeness: Floats, words: Floats, calibration: Calibration) -> Flags:
+    """Which are like the question neither in meaning nor in words."""
+    return (likeness < calibration.least_likeness) & (words < calibration.least_words)
+
+
+def confidence(relevant: Floats, likeness: Floats, words: Floats, calibration: Calibration) -> float:
+    """In [0, 1]: how likely the best six of these hold the answer; 0 when there is none, or hardly a chance.
+
+    `relevant` is their relevance, `likeness` and `words` what of it is meaning and words.
+    """
+    if not len(relevant):
         return 0.0
-    return 1 / (1 + math.exp(-_STEEPNESS * (float(shown.max()) - _EVEN)))
+    best = np.sort(relevant)[::-1][:_BEST]
+    gap = float(best[0] - best[-1]) if len(best) > 1 else _GAP_OF_ONE
+    sign = (
+        calibration.even
+        + calibration.likeness * float(likeness.max())
+        + calibration.words * float(words.max())
+        + calibration.gap * gap
+    )
+    sure = 1 / (1 + math.exp(-sign))
+    return sure if sure >= calibration.least else 0.0

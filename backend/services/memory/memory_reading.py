@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import re
 
-_SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
+_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+_WEEKDAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
+_UNITS = "day|week|month|year|morning|afternoon|evening|night|weekend|summer|winter|spring|fall|autumn"
 _TIME = re.compile(
-    r"\b(?:yesterday|today|tonight|tomorrow|ago|last|next|since|recently|just"
-    r"|this (?:week|month|year|morning|weekend|summer|winter|spring|fall|autumn)"
-    r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october"
-    r"|november|december|\d{4})\b",
+    rf"\b(?:yesterday|today|tonight|tomorrow|ago|(?:last|next) (?:time|{_UNITS}|{_WEEKDAYS}|{_MONTHS})"
+    rf"|(?:this|past|the other|few|couple of|\d+|two|three|four|five|six) (?:{_UNITS})s?|{_WEEKDAYS}|{_MONTHS}"
+    r"|\d{4})\b",
     re.IGNORECASE,
 )
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _NOT_A_WORD = re.compile(r"[\W_]+")
 
 
 def asking_share(text: str) -> float:
     """Which share of the words stands in questions: who only asks tells little."""
-    asking = words = 0
-    for sentence in _SENTENCE.findall(text):
-        count = len(sentence.split())
-        words += count
-        asking += count if sentence.endswith("?") else 0
-    return asking / words if words else 0.0
+    if "?" not in text:
+        return 0.0
+    counts = [(len(one.split()), one.endswith("?")) for one in _SENTENCE_END.split(text.strip())]
+    return sum(count for count, asks in counts if asks) / max(sum(count for count, _ in counts), 1)
 
 
 def tells_time(text: str) -> bool:

@@ -19,9 +19,14 @@ _WHEN = re.compile(
     r"|how many (?:days|weeks|months|years)\b)",
     re.IGNORECASE,
 )
+_STATE = re.compile(r"\b(?:is|are|am|do|does|has|have)\b|['’]s\b", re.IGNORECASE)
+_OTHER_TIME = re.compile(
+    r"\b(?:did|was|were|had|will|would|could|might|last|ago|used to|before|first)\b", re.IGNORECASE
+)
+_WORDS_OF_A_STATE = 5
 _OF_PERSON = re.compile(
-    r"\b(?:know|knew|remember|recall|learn(?:ed|t)?|told you|tell me)\b.{0,40}\b(?:about me|of me|me)\b|\bwho am i\b"
-    r"|\b(?:everything|anything|all) about me\b",
+    r"\b(?:know|knew|remember|recall|learn(?:ed|t)?|heard|told)\b[^.?!]{0,30}\b(?:about|of) me\b"
+    r"|\b(?:know|remember) me\b|\bwho am i\b|\b(?:everything|anything|all) about me\b|\bwhat have i told you\b",
     re.IGNORECASE,
 )
 _SPACES = re.compile(r"\s+")
@@ -30,18 +35,18 @@ _LONGEST_READ = 2000
 
 @dataclass(frozen=True, slots=True)
 class QueryReading:
-    """`text` is to be embedded: the question without the names in it, which say who, not what.
+    """`topic` is what to look for: the question without the names in it, which say who, not what.
 
     `speaker` is the one person of the conversation whom it names ("" when none, or several). `spans` are the times it
-    means, latest first. `wants_present`: it asks how things are now. `wants_time`: its answer is a time. `of_person`:
-    it asks what is known of the person who asks, whatever that is.
+    means, latest first. `wants_present`: it asks expressly how things are now; `wants_state`: or of no other time.
+    `wants_time`: its answer is a time. `of_person`: it asks what is known of the person who asks, whatever that is.
     """
 
-    text: str
-    words: str
+    topic: str
     speaker: str = ""
     spans: tuple[Span, ...] = ()
     wants_present: bool = False
+    wants_state: bool = False
     wants_time: bool = False
     of_person: bool = False
 
@@ -50,15 +55,21 @@ def read_query(query: str, speakers: Sequence[str], now: datetime) -> QueryReadi
     """Read a question asked at `now` in a conversation of these speakers. Only its beginning is looked at for signs."""
     start = query[:_LONGEST_READ]
     named = [speaker for speaker in speakers if _names(speaker, start)]
+    spans, wants_present = date_spans(start, now), bool(_PRESENT.search(start))
     return QueryReading(
-        text=without_names(query, speakers),
-        words=query,
+        topic=without_names(query, speakers),
         speaker=named[0] if len(named) == 1 else "",
-        spans=date_spans(start, now),
-        wants_present=bool(_PRESENT.search(start)),
+        spans=spans,
+        wants_present=wants_present,
+        wants_state=wants_present or (not spans and _is_state(start)),
         wants_time=bool(_WHEN.match(start)),
         of_person=bool(_OF_PERSON.search(start)),
     )
+
+
+def _is_state(query: str) -> bool:
+    beginning = " ".join(query.split()[:_WORDS_OF_A_STATE])
+    return bool(_STATE.search(beginning)) and not _OTHER_TIME.search(query)
 
 
 def without_names(query: str, speakers: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.models.memory_settings import MemorySettings
+from backend.ports import Vector
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -19,10 +20,12 @@ Flags = NDArray[np.bool_]
 CANDIDATES = 150
 """How many are asked of the index by meaning, as many by words, and as many of a time that the question names."""
 POOL = 20
-FLOOR = 0.0
+LEAST_RELEVANCE = 0.1
+"""Where the scale of a pool begins that has nothing in it."""
 CONFIRMATIONS_THAT_COUNT = 2.0
 """F is tanh(confirmations / this): two raise it to .76, and nothing raises it to 1."""
 UNASKED_RECENCY = 0.3
+_A_HAIR = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,45 @@ class Signs:
 
 
 @dataclass(frozen=True, slots=True)
+class NewerWins:
+    """When an older memory gives way to a newer one of the same speaker about the same thing.
+
+    `topic` and `fact` are likenesses of vectors. From `topic` on the older is weakened by `weaken`; from `fact` on
+    it goes behind a newer one that has at least the share `able` of its S. Where now is asked for expressly, recency
+    counts fully, and only the latter holds, earlier. What was said within `apart_days` is of one sitting.
+    """
+
+    topic: float = 0.60
+    weaken: float = 0.20
+    fact: float = 0.70
+    fact_now: float = 0.65
+    able: float = 0.5
+    able_now: float = 0.3
+    apart_days: float = 1 / 24
+
+
+NEWER_WINS = NewerWins()
+
+
+@dataclass(frozen=True, slots=True)
 class Weighing:
     """What turns relevance into a rank: the contract's weights, and what the question asks for."""
 
     settings: MemorySettings = field(default_factory=MemorySettings)
     wants_present: bool = False
-    floor: float = FLOOR
+    wants_state: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What is ranked: arrays of one length. `eligible` says which may have a place; `speaker` numbers who said it."""
+
+    relevance: Floats
+    age_days: Floats
+    confirmations: Floats
+    speaker: Integers
+    vectors: Vector
+    eligible: Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +118,7 @@ class Ranking:
 
 
 def relevance(signs: Signs, shares: Shares = SHARES) -> Floats:
-    """How much each candidate bears on the question, in [0, 1]. Absolute: what fits badly looks bad alone, too."""
+    """How much each candidate bears on the question. Absolute: what fits badly looks bad alone, too."""
     if not len(signs.likeness):
         return signs.likeness
     total = shares.own * signs.likeness + shares.session * _best_of_session(signs.likeness, signs.session)
@@ -90,8 +126,12 @@ def relevance(signs: Signs, shares: Shares = SHARES) -> Floats:
     if most > 0:
         total = total + shares.words * signs.word_score / most
     total = total + shares.speaker * signs.speaker + shares.span * signs.span
-    total = total + shares.asking * signs.asking + shares.time * signs.time
-    return np.clip(total / shares.most, 0.0, 1.0)
+    return total + shares.asking * signs.asking + shares.time * signs.time
+
+
+def as_share(relevant: Floats, shares: Shares = SHARES) -> Floats:
+    """Relevance in [0, 1]: 1 for a memory for which everything speaks."""
+    return np.clip(relevant / shares.most, 0.0, 1.0)
 
 
 def _best_of_session(likeness: Floats, session: Integers) -> Floats:
@@ -110,31 +150,53 @@ def reinforcement(confirmations: Floats) -> Floats:
     return np.tanh(confirmations / CONFIRMATIONS_THAT_COUNT)
 
 
-def ranked(relevant: Floats, age_days: Floats, confirmations: Floats, eligible: Flags, weighing: Weighing) -> Ranking:
+def ranked(candidates: Candidates, weighing: Weighing) -> Ranking:
     """The best `POOL` by score = α_semantic·S + α_recency·(R·S) + α_reinforcement·(F·S), then the rest by relevance.
 
-    Only what is `eligible` has a place; the parts are given for all.
+    Only what is eligible has a place; the parts are given for all.
     """
-    settings, candidates = weighing.settings, np.flatnonzero(eligible)
-    by_relevance = candidates[np.argsort(-relevant[candidates], kind="stable")]
+    settings, relevant = weighing.settings, candidates.relevance
+    eligible = np.flatnonzero(candidates.eligible)
+    by_relevance = eligible[np.argsort(-relevant[eligible], kind="stable")]
     pool = by_relevance[:POOL]
-    semantic = on_scale_of(relevant[pool], relevant, weighing.floor)
-    fresh, confirmed = recency(age_days, settings.half_life_days), reinforcement(confirmations)
+    semantic = on_scale_of(relevant[pool], relevant)
+    fresh = recency(candidates.age_days, settings.half_life_days)
+    confirmed = reinforcement(candidates.confirmations)
     asked = 1.0 if weighing.wants_present else UNASKED_RECENCY
     score = semantic * (
         settings.alpha_semantic + settings.alpha_recency * asked * fresh + settings.alpha_reinforcement * confirmed
     )
+    if weighing.wants_present or weighing.wants_state:
+        score[pool] = newer_first(score[pool], semantic[pool], candidates, pool, now=weighing.wants_present)
     order = np.concatenate([pool[np.argsort(-score[pool], kind="stable")], by_relevance[POOL:]])
     return Ranking(order, semantic, fresh, confirmed, score)
 
 
-def on_scale_of(pool: Floats, relevant: Floats, floor: float) -> Floats:
-    """Relevance on the scale of the pool: 1 for its best, 0 for its worst. One that is not full ends at the floor."""
+def on_scale_of(pool: Floats, relevant: Floats) -> Floats:
+    """Relevance on the scale of the pool: 1 for its best, 0 for its worst.
+
+    The emptier the pool, the lower the scale begins: the second of two is no worse for there being no third.
+    """
     if not len(pool):
         return np.zeros_like(relevant)
-    low = pool.min() if len(pool) >= POOL else min(floor, pool.min())
+    low = pool.min() - max(pool.min() - LEAST_RELEVANCE, 0.0) * (1 - len(pool) / POOL)
     spread = pool.max() - low
     return np.clip((relevant - low) / spread, 0.0, 1.0) if spread > 0 else np.ones_like(relevant)
+
+
+def newer_first(
+    score: Floats, semantic: Floats, candidates: Candidates, pool: Integers, *, now: bool, rule: NewerWins = NEWER_WINS
+) -> Floats:
+    """The scores of a pool after what is newer has won over what it is newer than."""
+    vectors, speaker, age = candidates.vectors[pool], candidates.speaker[pool], candidates.age_days[pool]
+    newer = (speaker[:, None] == speaker[None, :]) & (age[None, :] + rule.apart_days < age[:, None])
+    likeness = vectors @ vectors.T
+    if not now:
+        score = score * (1 - rule.weaken * ((likeness >= rule.topic) & newer).any(axis=1))
+    alike, able = (rule.fact_now, rule.able_now) if now else (rule.fact, rule.able)
+    beats = newer & (likeness >= alike) & (semantic[None, :] >= able * semantic[:, None])
+    best = np.where(beats, score[None, :], -1.0).max(axis=1, initial=-1.0)
+    return np.where(beats.any(axis=1), np.minimum(score, best * (1 - _A_HAIR)), score)
 
 
 def placed(order: Integers, of_person: Flags, k: int, guaranteed: int) -> tuple[Integers, Integers]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 from backend.ports import IndexQuery
+from backend.services.memory.confidence import calibration_of
 from backend.services.memory.engine import MemoryEngine
 from backend.services.memory.query_reading import QueryReading, read_query
 from backend.services.memory.ranking import CANDIDATES
-from backend.services.memory.selection import Recall, RecallQuery, select
+from backend.services.memory.selection import Recall, RecallQuery, Scene, select
 from backend.stores.memory_rows import RecallRow
 
 _LONGEST_QUERY = 2000
@@ -33,15 +34,16 @@ async def recall(engine: MemoryEngine, query: RecallQuery) -> Recall:
         return Recall()
     async with engine.database.tenant(tenant_id) as tx:
         rows = await tx.memories.for_recall([hit.id for hit in found])
-    return select(found, _by_id(rows), reading, query, now)
+    scene = Scene(now, await engine.points(), calibration_of(engine.embedder.name))
+    return select(found, _by_id(rows), reading, query, scene)
 
 
 async def _index_query(engine: MemoryEngine, query: RecallQuery, reading: QueryReading) -> IndexQuery:
-    [vector] = await engine.embedder.embed([reading.text])
+    [vector] = await engine.embedder.embed([reading.topic])
     return IndexQuery(
         namespaces=query.namespaces,
         vector=vector,
-        words=reading.words,
+        words=reading.topic,
         limit=CANDIDATES,
         said_between=reading.spans[0] if reading.spans else None,
     )

@@ -12,19 +12,20 @@ import numpy as np
 from backend.models.memory import MissReason, ScoreParts
 from backend.models.memory_settings import MemorySettings
 from backend.models.namespace import Namespace
-from backend.ports import IndexHit, MissedMemory, PromptMessage, RecalledMemory
-from backend.services.memory.confidence import confidence
+from backend.ports import IndexHit, MissedMemory, PromptMessage, RecalledMemory, Vector
+from backend.services.memory.confidence import Calibration, confidence, evidence_of_words, noise
 from backend.services.memory.memory_reading import asking_share, plain, tells_time
 from backend.services.memory.query_dates import Span
 from backend.services.memory.query_reading import QueryReading
 from backend.services.memory.ranking import (
-    FLOOR,
+    Candidates,
     Flags,
     Floats,
     Integers,
     Ranking,
     Signs,
     Weighing,
+    as_share,
     placed,
     ranked,
     relevance,
@@ -32,6 +33,8 @@ from backend.services.memory.ranking import (
 from backend.stores.memory_rows import RecallRow
 
 MOST_NEAR_MISSES = 5
+MOST_RANKED = 100
+"""Of all candidates, by relevance."""
 _DAY_SECONDS = 86_400.0
 
 
@@ -58,44 +61,95 @@ class Recall:
     confidence: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """When it is asked, in an index of how many points, and what likeness means there."""
+
+    now: datetime
+    points: int
+    calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The candidates that are ranked, most relevant first: arrays, and rows, of one length."""
+
+    rows: Sequence[RecallRow]
+    relevance: Floats
+    likeness: Floats
+    words: Floats
+    vectors: Vector
+
+
 def select(
-    hits: Sequence[IndexHit], rows: Mapping[UUID, RecallRow], reading: QueryReading, query: RecallQuery, now: datetime
+    hits: Sequence[IndexHit], rows: Mapping[UUID, RecallRow], reading: QueryReading, query: RecallQuery, scene: Scene
 ) -> Recall:
-    """The best `k` of the hits whose rows may be seen. `now` is when the question is asked."""
-    asked = {(one.agent_id, one.scope, one.subject_id) for one in query.namespaces}
-    found = [
-        (hit, row) for hit in hits if (row := rows.get(hit.id)) and (row.agent_id, row.scope, row.subject_id) in asked
-    ]
-    if not found:
+    """The best `k` of the hits whose rows may be seen."""
+    found = _best(hits, rows, reading, query, scene)
+    if found is None:
         return Recall()
-    relevant = relevance(_signs(found, reading))
-    of_person = np.array([row.scope == "user" for _, row in found])
-    floor = FLOOR if query.settings.relevance_floor is None else query.settings.relevance_floor
-    passing = (relevant >= floor) | (of_person & reading.of_person)
-    reasons = _refusals(found, passing, query, now)
-    ranking = ranked(
-        relevant,
-        np.array([(now - row.valid_from).total_seconds() / _DAY_SECONDS for _, row in found]),
-        np.array([row.confirmations for _, row in found]),
-        np.array([reason is None for reason in reasons]),
-        Weighing(query.settings, reading.wants_present, floor),
-    )
-    shown, rest = placed(ranking.order, of_person, query.k, query.settings.max_user_memories)
-    for place in _places(rest):
-        reasons[place] = _why_out(place, shown, ranking)
+    of_person = np.array([row.scope == "user" for row in found.rows])
+    passing = _passing(found, query, scene) | (of_person & reading.of_person)
+    reasons = _refusals(found.rows, passing, query, scene.now)
+    eligible = np.array([reason is None for reason in reasons])
+    weighing = Weighing(query.settings, reading.wants_present, reading.wants_state)
+    ranking = ranked(_candidates(found, eligible, scene.now), weighing)
+    shown, _ = placed(ranking.order, of_person, query.k, query.settings.max_user_memories)
+    sure = confidence(found.relevance[eligible], found.likeness[eligible], found.words[eligible], scene.calibration)
+    if reading.of_person:
+        # Whatever is known of a person answers what is known of them; each more makes that surer.
+        sure = max(sure, 1 - 0.5 ** int(of_person[shown].sum()))
     return Recall(
-        [_recalled(found[place][1], _parts(place, relevant, ranking)) for place in _places(shown)],
-        _near_misses(found, relevant, reasons, ranking),
-        confidence(relevant[shown]),
+        [_recalled(found.rows[place], _parts(place, found, ranking)) for place in _places(shown)],
+        _near_misses(found, reasons, shown, ranking),
+        _rounded(sure),
     )
 
 
-def _signs(found: Sequence[tuple[IndexHit, RecallRow]], reading: QueryReading) -> Signs:
+def _best(
+    hits: Sequence[IndexHit], rows: Mapping[UUID, RecallRow], reading: QueryReading, query: RecallQuery, scene: Scene
+) -> _Found | None:
+    asked = {(one.agent_id, one.scope, one.subject_id) for one in query.namespaces}
+    seen = [hit for hit in hits if (row := rows.get(hit.id)) and (row.agent_id, row.scope, row.subject_id) in asked]
+    if not seen:
+        return None
+    signs = _signs(seen, [rows[hit.id] for hit in seen], reading)
+    relevant = relevance(signs)
+    best = np.argsort(-relevant, kind="stable")[:MOST_RANKED]
+    kept = [seen[place] for place in _places(best)]
+    return _Found(
+        rows=[rows[hit.id] for hit in kept],
+        relevance=relevant[best],
+        likeness=signs.likeness[best],
+        words=evidence_of_words(signs.word_score[best], scene.points),
+        vectors=np.stack([hit.vector for hit in kept]),
+    )
+
+
+def _passing(found: _Found, query: RecallQuery, scene: Scene) -> Flags:
+    floor = query.settings.relevance_floor
+    if floor is not None:
+        return as_share(found.relevance) >= floor
+    return ~noise(found.likeness, found.words, scene.calibration)
+
+
+def _candidates(found: _Found, eligible: Flags, now: datetime) -> Candidates:
+    numbers: dict[str, int] = {}
+    return Candidates(
+        relevance=found.relevance,
+        age_days=np.array([(now - row.valid_from).total_seconds() / _DAY_SECONDS for row in found.rows]),
+        confirmations=np.array([row.confirmations for row in found.rows]),
+        speaker=np.array([numbers.setdefault(row.speaker, len(numbers)) for row in found.rows]),
+        vectors=found.vectors,
+        eligible=eligible,
+    )
+
+
+def _signs(hits: Sequence[IndexHit], rows: Sequence[RecallRow], reading: QueryReading) -> Signs:
     occasions: dict[object, int] = {}
-    rows = [row for _, row in found]
     return Signs(
-        likeness=np.array([hit.likeness for hit, _ in found], dtype=np.float64),
-        word_score=np.array([hit.word_score for hit, _ in found], dtype=np.float64),
+        likeness=np.array([hit.likeness for hit in hits], dtype=np.float64),
+        word_score=np.array([hit.word_score for hit in hits], dtype=np.float64),
         session=np.array([occasions.setdefault(_occasion(row), len(occasions)) for row in rows]),
         speaker=np.array([bool(reading.speaker) and row.speaker == reading.speaker for row in rows]),
         span=np.array([_inside(row.valid_from, reading.spans) for row in rows]),
@@ -113,11 +167,9 @@ def _inside(moment: datetime, spans: Sequence[Span]) -> bool:
     return any(start <= moment <= end for start, end in spans)
 
 
-def _refusals(
-    found: Sequence[tuple[IndexHit, RecallRow]], passing: Flags, query: RecallQuery, now: datetime
-) -> list[MissReason | None]:
+def _refusals(rows: Sequence[RecallRow], passing: Flags, query: RecallQuery, now: datetime) -> list[MissReason | None]:
     view = _View(query)
-    return [_refusal(row, now, view, passes=bool(passes)) for (_, row), passes in zip(found, passing, strict=True)]
+    return [_refusal(row, now, view, passes=bool(passes)) for row, passes in zip(rows, passing, strict=True)]
 
 
 class _View:
@@ -145,35 +197,34 @@ def _refusal(row: RecallRow, now: datetime, view: _View, *, passes: bool) -> Mis
     return "in_view" if row.text in view else None
 
 
+def _near_misses(
+    found: _Found, reasons: Sequence[MissReason | None], shown: Integers, ranking: Ranking
+) -> list[MissedMemory]:
+    inside = set(_places(shown))
+    out = [place for place in range(len(found.rows)) if place not in inside][:MOST_NEAR_MISSES]
+    return [
+        MissedMemory(
+            found.rows[place].id, reasons[place] or _why_out(place, shown, ranking), _parts(place, found, ranking)
+        )
+        for place in out
+    ]
+
+
 def _why_out(place: int, shown: Integers, ranking: Ranking) -> MissReason:
     """Too old is what would have had a place, had age not counted."""
-    undated = ranking.score[place] > 0 and ranking.semantic[place] > ranking.semantic[shown].min(initial=1.0)
+    fits = ranking.semantic[place] > ranking.semantic[shown].min(initial=1.0)
     older = ranking.recency[place] < ranking.recency[shown].max(initial=0.0)
-    return "too_old" if undated and older else "out_of_places"
-
-
-def _near_misses(
-    found: Sequence[tuple[IndexHit, RecallRow]],
-    relevant: Floats,
-    reasons: Sequence[MissReason | None],
-    ranking: Ranking,
-) -> list[MissedMemory]:
-    misses: list[MissedMemory] = []
-    for place in _places(np.argsort(-relevant, kind="stable")):
-        reason = reasons[place]
-        if reason is not None and len(misses) < MOST_NEAR_MISSES:
-            misses.append(MissedMemory(found[place][1].id, reason, _parts(place, relevant, ranking)))
-    return misses
+    return "too_old" if fits and older else "out_of_places"
 
 
 def _recalled(row: RecallRow, parts: ScoreParts) -> RecalledMemory:
     return RecalledMemory(row.id, row.text, row.scope, parts, row.speaker, row.valid_from)
 
 
-def _parts(place: int, relevant: Floats, ranking: Ranking) -> ScoreParts:
+def _parts(place: int, found: _Found, ranking: Ranking) -> ScoreParts:
     return ScoreParts(
         score=_rounded(ranking.score[place]),
-        relevance=_rounded(relevant[place]),
+        relevance=_rounded(as_share(found.relevance)[place]),
         semantic=_rounded(ranking.semantic[place]),
         recency=_rounded(ranking.recency[place]),
         reinforcement=_rounded(ranking.reinforcement[place]),
