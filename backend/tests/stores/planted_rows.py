@@ -8,16 +8,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from backend.models.agent import AgentContract
+from backend.models.memory import NewMemory, ScoreParts
 from backend.models.page import NEWEST
 from backend.models.tenant import Caller
 from backend.stores.agents import Author
 from backend.stores.database import Database
+from backend.stores.memory_rows import ShownMemory, StoredReceipt
 from backend.stores.queries import load
 from backend.stores.runs import TurnIds
 from backend.tests.factories import make_tenant
 from backend.tests.models.contracts import contract
 
-APP_FILES = ("agents", "api_keys", "audit", "idempotency", "runs", "threads", "users")
+APP_FILES = ("agents", "api_keys", "audit", "idempotency", "memories", "runs", "threads", "users")
 SENTINEL = "only for the tenant who wrote it"
 LEASE = timedelta(seconds=30)
 _KEY = "repeated-request"
@@ -39,11 +41,15 @@ class Planted:
     failed: TurnIds
     idle_thread: UUID
     api_key: UUID
+    memory: UUID
+    next_memory: UUID
+    erasure: UUID
 
     def names(self) -> set[str]:
         """What tells that somebody saw one of these rows."""
         ids = (self.running, self.failed)
         found = {self.caller.tenant_id, self.caller.user_id, self.contract.id, self.idle_thread, self.api_key}
+        found |= {self.memory, self.next_memory, self.erasure}
         found |= {one for turn in ids for one in (turn.thread_id, turn.run_id, turn.assistant_message_id)}
         return {SENTINEL, *map(str, found)}
 
@@ -55,7 +61,7 @@ async def plant(database: Database) -> Planted:
     agent = contract(id=uuid4(), name=SENTINEL, metadata=metadata)
     turns = [TurnIds(agent.id, uuid4(), caller.user_id, uuid4(), uuid4(), uuid4()) for _ in range(2)]
     running, failed = turns
-    planted = Planted(caller, agent, running, failed, uuid4(), uuid4())
+    planted = Planted(caller, agent, running, failed, uuid4(), uuid4(), uuid4(), uuid4(), uuid4())
     async with database.tenant(caller.tenant_id) as tx:
         await tx.agents.insert(agent, SENTINEL, Author(caller.user_id))
         await tx.threads.insert(planted.idle_thread, agent.id, caller.user_id, SENTINEL)
@@ -89,12 +95,40 @@ async def plant(database: Database) -> Planted:
             " VALUES ($1, $2, $3, $4, now() - interval '1 s')",
             caller.tenant_id, caller.user_id, _KEY, SENTINEL.encode(),
         )  # fmt: skip
+    await _plant_memories(database, planted)
     return planted
+
+
+async def _plant_memories(database: Database, it: Planted) -> None:
+    """Two that were said one after the other, an older one that gave way to the first, a receipt, and an erasure."""
+    tenant_id, user, turn = it.caller.tenant_id, it.caller.user_id, it.running
+    older = uuid4()
+    async with database.tenant(tenant_id) as tx:
+        told = [(older, "before", 1), (it.memory, SENTINEL, 3), (it.next_memory, f"after, {SENTINEL}", 5)]
+        await tx.memories.insert([
+            NewMemory(
+                one, it.contract.id, "user", user, turn.thread_id, "message", text, "chat", SENTINEL, position=place
+            )
+            for one, text, place in told
+        ])  # fmt: skip
+        assert await tx.memories.supersede(older, it.memory)
+        parts = ScoreParts(score=1.0, relevance=1.0, semantic=1.0, recency=1.0, reinforcement=0.0)
+        await tx.memories.add_receipt(
+            StoredReceipt(
+                turn.assistant_message_id, turn.thread_id, it.contract.id, user, "ok", 1.0,
+                [ShownMemory(it.memory, parts)], [],
+            )
+        )  # fmt: skip
+        connection = tx.runs._connection  # pyright: ignore[reportPrivateUsage] — as above
+        await connection.execute(
+            "INSERT INTO erasures (tenant_id, id, user_id, requested_by) VALUES ($1, $2, $3, $3)",
+            tenant_id, it.erasure, user,
+        )  # fmt: skip
 
 
 def arguments(it: Planted) -> dict[str, tuple[Any, ...]]:
     """For each of the app's queries what comes after $1, the tenant."""
-    return {**_agents(it), **_people(it), **_requests(it), **_runs(it), **_threads(it)}
+    return {**_agents(it), **_people(it), **_requests(it), **_memories(it), **_runs(it), **_threads(it)}
 
 
 def _agents(it: Planted) -> dict[str, tuple[Any, ...]]:
@@ -149,6 +183,46 @@ def _requests(it: Planted) -> dict[str, tuple[Any, ...]]:
         "idempotency.finish": (*ours, 1, 200, "{}", b""),
         "idempotency.release": (*ours, 1),
     }
+
+
+def _memories(it: Planted) -> dict[str, tuple[Any, ...]]:
+    agent, user, thread, new = it.contract.id, it.caller.user_id, it.running.thread_id, uuid4()
+    ours, answer = [it.memory], it.failed.assistant_message_id
+    anything, page = (None, None, False), (*_BEFORE_THE_FIRST, 10, 0)
+    return {
+        "memories.insert": (
+            user, [new], [agent], ["user"], [user], [thread], ["note"], [""], ["New"], [b"new"], ["api"], [None],
+            [None], [None], [None], [1], [new],
+        ),
+        "memories.get": (it.memory, None),
+        "memories.these": (ours, None),
+        "memories.current": (ours, [b""], [agent], ["user"], [user], [""]),
+        "memories.namespaces": (agent, None, None, None, 10),
+        "memories.page_of_agent": (agent, None, None, *anything, *page),
+        "memories.page_of_user": (agent, user, None, *anything, *page),
+        "memories.page_of_thread": (agent, None, thread, *anything, *page),
+        "memories.count_of_agent": (agent, None, None, *anything),
+        "memories.count_of_user": (agent, user, None, *anything),
+        "memories.count_of_thread": (agent, None, thread, *anything),
+        "memories.held": (),
+        "memories.held_of_agent": (agent,),
+        "memories.held_of_user": (user, None),
+        "memories.for_recall": (ours,),
+        "memories.speakers": (agent, [user]),
+        "memories.to_index": (ours,),
+        "memories.around": (ours,),
+        "memories.mark_indexed": (ours, [1]),
+        "memories.edit": (it.memory, None, "New", b"new", None, False, None, False, user),
+        "memories.forget": (ours, user),
+        "memories.of_thread": (thread, None, None),
+        "memories.history": (it.memory, None),
+        "memories.supersede": (it.next_memory, it.memory),
+        "memories.confirm": (ours, 1.0),
+        "memories.add_receipt": (
+            answer, it.failed.thread_id, agent, user, "ok", 1.0, "[]", "[]", datetime.now(UTC), ours,
+        ),
+        "memories.receipt": (it.running.assistant_message_id, None),
+    }  # fmt: skip
 
 
 def _runs(it: Planted) -> dict[str, tuple[Any, ...]]:

@@ -40,6 +40,10 @@ SELECT md5(string_agg(row::text, ' ' ORDER BY row::text)) FROM (
     UNION ALL SELECT t::text FROM idempotency_keys t WHERE tenant_id = $1
     UNION ALL SELECT t::text FROM outbox t WHERE tenant_id = $1
     UNION ALL SELECT t::text FROM audit_log t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM memories t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM memory_revisions t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM recalls t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM erasures t WHERE tenant_id = $1
 ) AS everything (row)"""
 
 

@@ -168,7 +168,7 @@ async def test_the_app_may_not(statement: str, planted: Planted, database_url: s
 
 TABLES = (
     "tenants", "users", "agents", "agent_versions", "threads", "thread_messages", "runs", "api_keys",
-    "idempotency_keys", "outbox", "audit_log",
+    "idempotency_keys", "outbox", "audit_log", "memories", "memory_revisions", "recalls", "erasures",
 )  # fmt: skip
 
 
@@ -223,7 +223,15 @@ async def test_rows_cannot_be_moved_to_another_tenant(
         "SELECT text FROM runs",
         "SELECT body FROM idempotency_keys",
         "SELECT request_hash FROM idempotency_keys",
-        "INSERT INTO outbox (tenant_id, kind, subject_id) VALUES (gen_random_uuid(), 'x', gen_random_uuid())",
+        "SELECT text FROM memories",
+        "SELECT user_id FROM memories",
+        "SELECT memory_id FROM memory_revisions",
+        "SELECT message_id FROM recalls",
+        "SELECT id FROM erasures",
+        "INSERT INTO outbox (tenant_id, kind, subject_id, payload)"
+        " VALUES (gen_random_uuid(), 'x', gen_random_uuid(), '{}')",
+        "UPDATE memories SET indexed_at = now()",
+        "DELETE FROM memories",
         "INSERT INTO api_keys (tenant_id) VALUES (gen_random_uuid())",
         "UPDATE agents SET contract = '{}'",
         "UPDATE api_keys SET role = 'owner'",
