@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -123,7 +124,8 @@ class NumenServer:
         self._process.kill()
         self._process.wait(_PATIENCE)
         for one in children if postgres else ():
-            one.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # a session of PostgreSQL that ended by itself
+                one.kill()
         self._close()
 
     def _wait_for_address(self) -> str:
