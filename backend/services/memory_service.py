@@ -24,6 +24,7 @@ from backend.models.memory import (
     MemoryFilter,
     MemoryRevision,
     MemoryUpdate,
+    MissReason,
     NewMemory,
 )
 from backend.models.memory_settings import MemorySettings
@@ -34,6 +35,7 @@ from backend.models.thread import Thread
 from backend.ports import MissedMemory, RecalledMemory
 from backend.services.identifiers import new_id
 from backend.services.memory.engine import MemoryEngine
+from backend.services.memory.patience import SEARCH_SECONDS, within
 from backend.services.memory.selection import Recall
 from backend.services.unified_memory_manager import UnifiedMemoryManager
 from backend.stores.database import Database, TenantTransaction
@@ -45,13 +47,21 @@ MOST_FOUND = 200
 class MemoryService:
     """Memories as people see them: a member their own, an admin the tenant's and what an agent knows in general.
 
-    One search looks into the memories of at most `most_namespaces` people and threads.
+    One search looks into the memories of at most `most_namespaces` people and threads, for at most so many seconds.
     """
 
-    def __init__(self, database: Database, engine: MemoryEngine, most_namespaces: int = MOST_NAMESPACES) -> None:
+    def __init__(
+        self,
+        database: Database,
+        engine: MemoryEngine,
+        *,
+        most_namespaces: int = MOST_NAMESPACES,
+        seconds: float = SEARCH_SECONDS,
+    ) -> None:
         self._database = database
         self._engine = engine
         self._most_namespaces = most_namespaces
+        self._seconds = seconds
 
     async def list_page(
         self, caller: Caller, which: MemoryFilter, cursor: Cursor | None, limit: int, offset: int
@@ -62,7 +72,7 @@ class MemoryService:
             return await tx.memories.page(which, caller.sees_only, cursor, limit, offset)
 
     async def search(self, caller: Caller, which: MemoryFilter, words: str) -> list[FoundMemory]:
-        """What bears on these words, best first, by the ranking that turns use, and with nothing left out for its age.
+        """What bears on these words, best first, by the ranking that turns use.
 
         Errors: `AgentNotFound`, `Invalid` when there are too many people to search at once, `IndexUnavailable`,
         `EmbedderUnavailable`.
@@ -81,8 +91,8 @@ class MemoryService:
             return []
         settings = record.contract().memory or MemorySettings()
         manager = UnifiedMemoryManager(caller.tenant_id, which.agent_id, settings, self._engine)
-        ranking = await manager.recall(words, namespaces, MOST_FOUND)
-        ranked = _everything(ranking) if which.with_superseded else ranking.memories
+        ranking = await within(self._seconds, manager.recall(words, namespaces, MOST_FOUND))
+        ranked = _found_in(ranking, which)
         async with self._database.tenant(caller.tenant_id) as tx:
             rows = await tx.memories.these([one.id for one in ranked], caller.sees_only)
         found = {one.id: one for one in rows if _fits(one, which)}
@@ -247,10 +257,13 @@ class _Desk:
         self.people.add(user_id)
 
 
-def _everything(ranking: Recall) -> Sequence[RecalledMemory | MissedMemory]:
-    """With what was only left out because newer knowledge took its place, where it would stand."""
-    superseded = [one for one in ranking.near_misses if one.reason == "superseded"]
-    return sorted([*ranking.memories, *superseded], key=lambda one: -one.parts.score)
+def _found_in(ranking: Recall, which: MemoryFilter) -> Sequence[RecalledMemory | MissedMemory]:
+    """What a turn would leave out, but a search does not: what says just what was searched for; and if it is asked for,
+    what newer knowledge has taken the place of.
+    """
+    also: set[MissReason] = {"in_view", "superseded"} if which.with_superseded else {"in_view"}
+    found = [*ranking.memories, *(one for one in ranking.near_misses if one.reason in also)]
+    return sorted(found, key=lambda one: -one.parts.score)
 
 
 def _fits(memory: Memory, which: MemoryFilter) -> bool:

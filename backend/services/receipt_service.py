@@ -14,6 +14,7 @@ from backend.models.message import Message
 from backend.models.tenant import Caller
 from backend.ports import PromptMessage
 from backend.services.memory.engine import MemoryEngine
+from backend.services.memory.patience import SEARCH_SECONDS, within
 from backend.services.unified_memory_manager import UnifiedMemoryManager
 from backend.stores.database import Database, TenantTransaction
 from backend.stores.memory_rows import ShownMemory, StoredReceipt
@@ -86,7 +87,8 @@ class ReceiptService:
             manager.user_namespace(receipt.user_id),
             manager.thread_namespace(receipt.thread_id),
         )
-        found = await manager.recall(question.words, namespaces, places, question.in_view)
+        asked = manager.recall(question.words, namespaces, places, question.in_view)
+        found = await within(SEARCH_SECONDS, asked)
         return {one.id: _Place(rank, one.parts) for rank, one in enumerate(found.memories, 1)}
 
 

@@ -281,6 +281,10 @@ async def test_a_search_that_cannot_be_made_says_so(
     for one in people:
         await kept(memories, admin, agent, "Likes tea.", user_id=one.user_id)
     house.index.away = False
+    house.index.hangs = True
+    with pytest.raises(IndexUnavailable, match="in time"):
+        await MemoryService(database, house.engine, seconds=0.02).search(admin, MemoryFilter(agent), "anything")
+    house.index.hangs = False
     few = MemoryService(database, house.engine, most_namespaces=3)
     with pytest.raises(Invalid, match="user_id or thread_id"):
         await few.search(admin, MemoryFilter(agent), "tea")
