@@ -1,0 +1,57 @@
+"""Plans are made once and kept, perhaps while a table is small: they must be those of a large one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from backend.stores.database import Database
+from backend.stores.queries import load
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+Node = dict[str, Any]
+
+
+def nodes(node: Node) -> Generator[Node]:
+    """The node and all below it."""
+    yield node
+    for child in node.get("Plans", []):
+        yield from nodes(child)
+
+
+async def reads(connection: Connection, sql: str) -> list[str]:
+    """How the plan that is kept for a query reads each table: by which index, and what it looks up there."""
+    statement = await connection.prepare(sql)
+    given = ", ".join(["NULL"] * len(statement.get_parameters()))
+    await connection.execute(f"PREPARE looked_at AS {sql}")
+    try:
+        found = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE looked_at{f'({given})' if given else ''}")
+    finally:
+        await connection.execute("DEALLOCATE looked_at")
+    scans = [one for one in nodes(json.loads(found)[0]["Plan"]) if "Scan" in one["Node Type"] and "Index Name" in one]
+    return [f"{one['Index Name']}: {one.get('Index Cond', 'everything')}" for one in scans]
+
+
+@pytest.mark.parametrize("name", sorted(load("memories")))
+async def test_no_query_of_memories_reads_a_tenants_whole_table(name: str, database: Database) -> None:
+    async with database.tenant(uuid4()) as tx:
+        found = await reads(tx.users._connection, load("memories")[name])  # pyright: ignore[reportPrivateUsage]
+    assert found
+    for one in found:
+        whole = one.endswith((": (tenant_id = $1)", ": everything"))
+        assert not whole or name == "held", found
+
+
+async def test_a_claim_reads_what_is_due_of_its_kinds(database: Database) -> None:
+    async with database.worker() as worker:
+        found = await reads(worker._connection, load("worker")["claim_deliveries"])  # pyright: ignore[reportPrivateUsage]
+    assert found == [
+        "outbox_due: ((kind = ours.kind) AND (available_at <= statement_timestamp()))",
+        'outbox_pkey: (id = "ANY_subquery".id)',
+    ]
