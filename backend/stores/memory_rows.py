@@ -53,6 +53,8 @@ class IndexRow:
     position: int | None
     superseded: bool
     revision: int
+    created_at: datetime
+    updated_at: datetime
 
     @property
     def namespace(self) -> Namespace:

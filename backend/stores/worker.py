@@ -143,6 +143,10 @@ class WorkerStore:
         """
         return await self._connection.fetchval(_SQL["schedule_reindex"])
 
+    async def hasten(self, kinds: Sequence[str]) -> None:
+        """Try what waits of these kinds now: what it waited for is back."""
+        await self._connection.execute(_SQL["hasten"], list(kinds))
+
     async def known_memories(self, ids: Sequence[UUID]) -> set[UUID]:
         """Those of these memories that are there."""
         rows = await self._connection.fetch(_SQL["known_memories"], list(ids))

@@ -146,5 +146,5 @@ GRANT UPDATE (detail) ON audit_log TO numen_apps;
 
 -- The worker orders the index anew and finds what it should no longer hold; it reads no text.
 CREATE POLICY worker ON memories FOR SELECT TO numen_workers USING (true);
-GRANT SELECT (tenant_id, id) ON memories TO numen_workers;
+GRANT SELECT (tenant_id, id, thread_id, position) ON memories TO numen_workers;
 GRANT INSERT (tenant_id, kind, subject_id) ON outbox TO numen_workers;

@@ -189,7 +189,7 @@ SELECT DISTINCT speaker FROM named WHERE speaker IS NOT NULL ORDER BY speaker;
 
 -- name: to_index
 SELECT id, agent_id, scope, CASE WHEN scope <> 'agent' THEN subject_id END AS subject_id, text, speaker, valid_from,
-       thread_id, position, superseded_at IS NOT NULL AS superseded, revision
+       thread_id, position, superseded_at IS NOT NULL AS superseded, revision, created_at, updated_at
   FROM memories
  WHERE tenant_id = $1 AND id = ANY ($2::uuid[]);
 
@@ -198,7 +198,7 @@ SELECT id, agent_id, scope, CASE WHEN scope <> 'agent' THEN subject_id END AS su
 SELECT DISTINCT near.id, near.agent_id, near.scope,
        CASE WHEN near.scope <> 'agent' THEN near.subject_id END AS subject_id, near.text, near.speaker,
        near.valid_from, near.thread_id, near.position,
-       near.superseded_at IS NOT NULL AS superseded, near.revision
+       near.superseded_at IS NOT NULL AS superseded, near.revision, near.created_at, near.updated_at
   FROM memories m
  CROSS JOIN LATERAL (
        (SELECT *

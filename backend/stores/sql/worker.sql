@@ -72,15 +72,26 @@ DELETE FROM idempotency_keys WHERE created_at < clock_timestamp() - $1::interval
 
 -- name: schedule_reindex
 -- Every memory of every tenant, but those that are about to be indexed as it is. (EXCEPT sorts or hashes, however many
--- there are; a join would be planned for few.)
-WITH ordered AS (
-    INSERT INTO outbox (tenant_id, kind, subject_id)
-    SELECT tenant_id, 'memory.index', id FROM memories
+-- there are; a join would be planned for few.) In the order in which it was said: neighbours are indexed together.
+WITH wanted AS MATERIALIZED (
+    SELECT tenant_id, id FROM memories
     EXCEPT
-    SELECT tenant_id, kind, subject_id FROM outbox WHERE kind = 'memory.index' AND attempts = 0
+    SELECT tenant_id, subject_id FROM outbox WHERE kind = 'memory.index' AND attempts = 0
+), ordered AS (
+    INSERT INTO outbox (tenant_id, kind, subject_id)
+    SELECT m.tenant_id, 'memory.index', m.id
+      FROM wanted
+      JOIN memories m ON m.tenant_id = wanted.tenant_id AND m.id = wanted.id
+     ORDER BY m.tenant_id, m.thread_id, m.position, m.id
     RETURNING id
 )
 SELECT count(*) FROM ordered;
+
+-- name: hasten
+-- What waits for its next try is tried now.
+UPDATE outbox
+   SET available_at = clock_timestamp()
+ WHERE kind = ANY ($1::text[]) AND available_at > clock_timestamp() AND leased_until IS NULL;
 
 -- name: known_memories
 SELECT id FROM memories WHERE id = ANY ($1::uuid[]);
