@@ -258,15 +258,14 @@ class IndexQuery:
 
 @dataclass(frozen=True, slots=True)
 class IndexHit:
-    """A candidate: `likeness` is the dot product with the query's vector, `word_score` its BM25 (0 when no word is
-    shared).
+    """A candidate: `likeness` is the dot product with the query's vector, `word_score` its BM25 within the query's
+    namespaces (0 when it is not among the best by words).
     """
 
     id: UUID
     namespace: Namespace
     likeness: float
     word_score: float
-    vector: Vector
 
 
 class MemoryIndex(Protocol):
@@ -309,6 +308,10 @@ class MemoryIndex(Protocol):
 
     async def drop_others(self) -> int:
         """Remove collections made for other embedders; how many there were."""
+        ...
+
+    async def compact(self) -> None:
+        """Leave no trace of what was removed in files of ours; searches go on meanwhile, writes wait some seconds."""
         ...
 
     async def close(self) -> None:

@@ -215,7 +215,7 @@ class FakeIndex:
             await asyncio.Event().wait()
         inside = [point for point in self.points.values() if point.namespace in query.namespaces]
         hits = [
-            IndexHit(point.id, point.namespace, float(point.vector @ query.vector), _shared(point, query), point.vector)
+            IndexHit(point.id, point.namespace, float(point.vector @ query.vector), _shared(point, query))
             for point in inside
         ]
         near = sorted(hits, key=lambda hit: -hit.likeness)[: query.limit]
@@ -255,6 +255,10 @@ class FakeIndex:
     async def drop_others(self) -> int:
         """There are none."""
         return 0
+
+    async def compact(self) -> None:
+        """Nothing is left of what was removed."""
+        self._reach()
 
     async def close(self) -> None:
         """Holds nothing."""
