@@ -266,6 +266,7 @@ class IndexHit:
     namespace: Namespace
     likeness: float
     word_score: float
+    vector: Vector
 
 
 class MemoryIndex(Protocol):

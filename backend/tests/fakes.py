@@ -215,7 +215,7 @@ class FakeIndex:
             await asyncio.Event().wait()
         inside = [point for point in self.points.values() if point.namespace in query.namespaces]
         hits = [
-            IndexHit(point.id, point.namespace, float(point.vector @ query.vector), _shared(point, query))
+            IndexHit(point.id, point.namespace, float(point.vector @ query.vector), _shared(point, query), point.vector)
             for point in inside
         ]
         near = sorted(hits, key=lambda hit: -hit.likeness)[: query.limit]
