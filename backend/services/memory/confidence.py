@@ -32,11 +32,13 @@ class Calibration:
 
 
 MINILM = Calibration(even=-6.54, likeness=4.97, words=2.21, gap=8.84, least_likeness=0.10, least_words=0.5)
+LEXICAL = Calibration(even=-5.62, likeness=3.90, words=2.43, gap=8.70, least_likeness=0.10, least_words=0.5)
+_LEXICAL_PREFIX = "lexical"
 
 
-def calibration_of(embedder: str) -> Calibration:  # noqa: ARG001 — the calibrated one serves for all
-    """What is known of the embedder of this name."""
-    return MINILM
+def calibration_of(embedder: str) -> Calibration:
+    """What was measured for the embedder of this name; that of MiniLM for those that were not."""
+    return LEXICAL if embedder.startswith(_LEXICAL_PREFIX) else MINILM
 
 
 def evidence_of_words(word_score: Floats, points: int) -> Floats:

@@ -42,6 +42,7 @@ _AGO = re.compile(
 )
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 _YEARS_BACK = 10
+_LAST_YEAR = 9999
 
 
 def date_spans(query: str, now: datetime) -> tuple[Span, ...]:
@@ -131,6 +132,6 @@ def _years_of(year: str | None, now: datetime) -> Sequence[int]:
 
 def _moment(year: int, month: int, day: int = 1) -> datetime | None:
     try:
-        return datetime(year, month, day, tzinfo=UTC)
+        return datetime(year, month, day, tzinfo=UTC) if year < _LAST_YEAR else None
     except ValueError:  # there is no such day
         return None

@@ -200,13 +200,15 @@ def newer_first(
 
 
 def placed(order: Integers, of_person: Flags, k: int, guaranteed: int) -> tuple[Integers, Integers]:
-    """Who gets the `k` places and who does not, both in order; up to `guaranteed` of the person's own are among them.
+    """Who gets the `k` places and who does not, both in order.
 
-    `order` lists candidates, `of_person` says of each candidate whether it is of the person's own namespace.
+    `order` lists candidates, `of_person` says of each candidate whether it is of the person's own namespace: up to
+    `guaranteed` of those, if they are among the best `POOL`, have a place.
     """
     shown, rest = order[:k], order[k:]
     lacking = min(guaranteed, k) - int(of_person[shown].sum())
-    waiting = rest[of_person[rest]][: max(lacking, 0)]
+    fitting = order[k:POOL]
+    waiting = fitting[of_person[fitting]][: max(lacking, 0)]
     if not len(waiting):
         return shown, rest
     others = shown[~of_person[shown]]
