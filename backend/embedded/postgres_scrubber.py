@@ -38,13 +38,13 @@ SELECT oid::regclass::text AS name FROM pg_class held
    AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = held.oid AND attname = 'tenant_id' AND NOT attisdropped)
  ORDER BY pg_relation_size(oid)"""
 _NODES = "SELECT pg_relation_filenode(oid)::text AS node FROM pg_class WHERE pg_relation_filenode(oid) IS NOT NULL"
-# Samples of columns of which none are taken any more.
-_OLD_SAMPLES = """
-SELECT pg_clear_attribute_stats('public', held.relname, named.attname, false)
+# ANALYZE keeps samples, of ids at least, and forgets none of a table that it finds empty.
+_FORGET_SAMPLES = """
+SELECT pg_clear_attribute_stats('public', held.relname, named.attname, sampled.stainherit)
   FROM pg_statistic sampled
-  JOIN pg_class held ON held.oid = sampled.starelid AND held.relnamespace = 'public'::regnamespace
+  JOIN pg_class held ON held.oid = sampled.starelid
   JOIN pg_attribute named ON named.attrelid = held.oid AND named.attnum = sampled.staattnum
- WHERE named.attstattarget = 0"""
+ WHERE held.oid = to_regclass($1::text)"""
 
 
 class PostgresScrubber:
@@ -107,7 +107,6 @@ class PostgresScrubber:
 
     async def _rewrite(self, connection: Connection) -> int:
         # Small tables first: what is written about them while the large ones are copied does not wait for these.
-        await connection.execute(_OLD_SAMPLES)
         tables = [row["name"] for row in await connection.fetch(_TABLES)]
         for table in (*tables, "pg_catalog.pg_statistic"):
             await self._rewrite_one(connection, table)
@@ -117,7 +116,8 @@ class PostgresScrubber:
         give_up = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                await connection.execute(f"VACUUM (FULL) {table}")  # from pg_class, which quotes names
+                await connection.fetch(_FORGET_SAMPLES, table)
+                await connection.execute(f"VACUUM (FULL, ANALYZE) {table}")  # from pg_class, which quotes names
                 return
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
                 if time.monotonic() > give_up:

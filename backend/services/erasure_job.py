@@ -111,12 +111,16 @@ class ErasureJob:
         return found
 
     async def _scrub(self, erasures: Collection[_Open]) -> Scrubbed | None:
-        """The database's files, once for all of these."""
-        if self._scrubber is None:
-            return None
+        """The files of index and database, once for all of these."""
         for one in erasures:
             _told("files", one)
-        return await self._scrubber.scrub([trace.bytes for one in erasures for trace in one.plan.traces])
+        await self._index.compact()
+        if self._scrubber is None:
+            return None
+        scrubbed = await self._scrubber.scrub([trace.bytes for one in erasures for trace in one.plan.traces])
+        if scrubbed.still_in:
+            _log.warning("files still hold what was erased", files=list(scrubbed.still_in))
+        return scrubbed
 
     async def _certify(self, erasure: _Open, scrubbed: Scrubbed | None) -> None:
         """Search everything once more. Errors: `Unavailable` while anything is found."""

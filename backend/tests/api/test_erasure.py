@@ -1,0 +1,190 @@
+"""A person in every store of a running server, erased; the server killed in the middle; and no byte of them left.
+
+`make test-crash` kills it again and again (NUMEN_TEST_KILLS), at every step and at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+
+from backend.container import DATABASE_NAME
+from backend.embedded.postgres import EmbeddedPostgres
+from backend.models.tenant import DEFAULT_TENANT_ID
+from backend.tests.api.test_crash import Mortal
+from backend.tests.person_everywhere import plant_person
+from backend.tests.protocol_servers.openai_server import OpenAIServer
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+STEPS = ("index", "files", "certificate")
+KILLS = int(os.environ.get("NUMEN_TEST_KILLS", "3"))
+POWER_CUTS = 2
+PATIENCE_SECONDS = 60
+
+
+def holding(folder: Path, *words: str) -> list[str]:
+    """The files below this folder that hold one of these words: as they are, as JSON escapes them, or as UTF-16."""
+    sought = [form for one in words for form in (one.encode(), json.dumps(one)[1:-1].encode(), one.encode("utf-16-le"))]
+    found: list[str] = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and any(one in path.read_bytes() for one in sought):
+                found.append(path.relative_to(folder).as_posix())
+    return sorted(found)
+
+
+class Estate:
+    """The data folder of a mortal server, seen from the API and from below."""
+
+    def __init__(self, mortal: Mortal, folder: Path) -> None:
+        self.mortal = mortal
+        self.folder = folder
+        self.http = httpx.AsyncClient(timeout=PATIENCE_SECONDS, trust_env=False)
+
+    async def ok(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        url = f"{self.mortal.server.url}/api/v1{path}"
+        answer = await self.http.request(
+            method, url, json=body, headers={k.replace("_", "-"): v for k, v in headers.items()}
+        )
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
+        return answer.json() if answer.content else None
+
+    @contextlib.asynccontextmanager
+    async def rows(self) -> AsyncGenerator[Connection]:
+        """The database of the running server, seen by its owner."""
+        postgres = EmbeddedPostgres(self.folder / "data")
+        await asyncio.to_thread(postgres.start)
+        try:
+            connection = await asyncpg.connect(postgres.dsn(DATABASE_NAME))
+            try:
+                yield connection
+            finally:
+                await connection.close()
+        finally:
+            await asyncio.to_thread(postgres.stop)
+
+    async def live(self, words: str) -> str:
+        """Somebody whose every word is this: through the API where it takes words, in the tables where it does not.
+
+        The tables' files hold them.
+        """
+        agent = (await self.ok("GET", "/agents", None))[0]["id"]
+        me = await self.ok("GET", "/me", numen_user=words)
+        said = await self.ok(
+            "POST", f"/agents/{agent}/chat", {"message": f"My name is {words}.", "metadata": {"from": words}},
+            numen_user=words, idempotency_key=f"key-{words.encode().hex()}",
+        )  # fmt: skip
+        thread = said["thread_id"]
+        await self.ok("PATCH", f"/threads/{thread}", {"title": words}, numen_user=words)
+        message = f"/threads/{thread}/messages/{said['message_id']}/feedback"
+        await self.ok("PUT", message, {"score": 1, "reason": words}, numen_user=words)
+        about = {"text": f"Likes {words} a lot.", "user_id": me["user_id"], "kind": "fact"}
+        memory = await self.ok("POST", f"/agents/{agent}/memories", about, idempotency_key=f"m-{me['user_id']}")
+        await self.ok("PATCH", f"/memories/{memory['id']}", {"text": f"Loves {words}."})
+        asked = {"message": f"What do you know of {words}?", "thread_id": thread}
+        await self.ok("POST", f"/agents/{agent}/chat", asked, numen_user=words)
+        async with self.rows() as rows:
+            await rows.execute("UPDATE users SET email = $1 WHERE id = $2", f"{words}@example.org", UUID(me["user_id"]))
+            await rows.execute("ANALYZE")
+            await rows.execute("CHECKPOINT")
+        return me["user_id"]
+
+    async def plant(self, words: str) -> str:
+        """Somebody in every column that there is; the log of writes holds them."""
+        agent = UUID((await self.ok("GET", "/agents", None))[0]["id"])
+        async with self.rows() as rows:
+            planted = await plant_person(rows, DEFAULT_TENANT_ID, agent, words, turns=20)
+        return str(planted.user_id)
+
+    async def erase(self, user_id: str) -> dict[str, Any]:
+        return await self.ok("DELETE", f"/users/{user_id}/data")
+
+    async def certificate(self, erasure_id: str) -> dict[str, Any]:
+        """The certificate, as soon as there is one, with nothing found after."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            found = await self.ok("GET", f"/erasures/{erasure_id}")
+            while found["status"] == "pending":
+                await asyncio.sleep(0.05)
+                found = await self.ok("GET", f"/erasures/{erasure_id}")
+        assert all(one["found_after"] == 0 for one in found["certificate"]["stores"]), found
+        return {one["store"]: one["removed"] for one in found["certificate"]["stores"]}
+
+    def wait_for_step(self, erasure_id: str, step: str) -> None:
+        """Until the server says that it takes this step."""
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while not any(
+            erasure_id in line and f'"step":"{step}"' in line.replace(": ", ":")
+            for line in self.mortal.server.log.splitlines()
+        ):
+            assert time.monotonic() < give_up, f"step {step} is not taken: {self.mortal.server.log[-2000:]}"
+            time.sleep(0.001)
+
+
+@pytest.fixture
+async def estate(data_folder: Path, openai_server: OpenAIServer) -> AsyncGenerator[Estate]:
+    mortal = Mortal(data_folder, openai_server)
+    await mortal.start()
+    estate = Estate(mortal, data_folder)
+    try:
+        yield estate
+        assert await asyncio.to_thread(mortal.server.stop) == 0
+    except BaseException:
+        await mortal.die(postgres=True)
+        raise
+    finally:
+        await estate.http.aclose()
+
+
+async def test_no_byte_is_left_whenever_the_server_is_killed(estate: Estate) -> None:
+    chance = random.Random(os.urandom(4))  # noqa: S311 — for moments, not secrets
+    for number in range(KILLS):
+        step, words = STEPS[number % len(STEPS)], f"Quillfeather-{number}-{chance.getrandbits(40):x}-Zoë"
+        people = [await estate.live(words.replace("ë", "e")), await estate.plant(f"{words}-planted")]
+        known = (words, words.replace("ë", "e"))
+        before = holding(estate.folder, *known)
+        assert any("/base/" in one for one in before), before
+        assert any("/pg_wal/" in one for one in before), before
+        erasures = [await estate.erase(one) for one in people]
+        await asyncio.to_thread(estate.wait_for_step, erasures[0]["id"], step)
+        await asyncio.sleep(chance.choice([0, 0, chance.uniform(0, 0.3)]))
+        await estate.mortal.die(postgres=number % POWER_CUTS == 0)
+        await estate.mortal.start()
+        lived, planted = [await estate.certificate(one["id"]) for one in erasures]
+        assert holding(estate.folder, *known) == [], (step, number)
+        assert (planted["thread_messages"], planted["memories"], planted["runs"]) == (80, 21, 40), planted
+        assert lived["thread_messages"] == 4, lived
+        assert lived["search_index"] >= 1, lived
+        assert lived["users"] == planted["users"] == 1
+        again = await estate.ok("GET", "/me", numen_user=known[1])
+        assert again["user_id"] != people[0]
+        await estate.erase(again["user_id"])
+
+
+async def test_others_are_answered_while_the_files_are_written_anew(estate: Estate) -> None:
+    """Everybody waits for short moments only; so does who writes to the very tables."""
+    person = await estate.plant("Quillfeather-4711")
+    agent = (await estate.ok("GET", "/agents", None))[0]["id"]
+    erasure = await estate.erase(person)
+    longest = 0.0
+    finished = asyncio.create_task(estate.certificate(erasure["id"]))
+    while not finished.done():
+        begun = time.perf_counter()
+        await estate.ok("POST", f"/agents/{agent}/chat", {"message": "Hello"}, numen_user="somebody")
+        longest = max(longest, time.perf_counter() - begun)
+    await finished
+    assert longest < 3, f"somebody waited for {longest:.1f} s"
+    assert holding(estate.folder, "Quillfeather-4711") == []
