@@ -298,6 +298,14 @@ class Metrics:
         self.outbox_failures_total = Counter(
             "outbox_failures_total", "Failed deliveries of the outbox.", ("kind",), **space
         )
+        self.db_pool_connections = Gauge("db_pool_connections", "Open connections to PostgreSQL.", **space)
+        self.db_pool_idle = Gauge("db_pool_idle", "Open connections that nobody uses.", **space)
+        self.db_pool_limit = Gauge("db_pool_limit", "Most connections that may be open.", **space)
+        self.sse_streams = Gauge("sse_streams", "Event streams that clients listen to.", **space)
+        self._requests: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
+        self._count_memory(space)
+
+    def _count_memory(self, space: dict[str, Any]) -> None:
         self.memory_recalls_total = Counter("memory_recalls_total", "Recalls, by how they went.", ("state",), **space)
         self.memory_recall_seconds = Histogram(
             "memory_recall_seconds", "Time of a recall, degraded ones included.", buckets=_FAST, **space
@@ -319,11 +327,6 @@ class Metrics:
         self.memory_extractions_total = Counter(
             "memory_extractions_total", "Turns whose facts were to be extracted.", ("outcome",), **space
         )
-        self.db_pool_connections = Gauge("db_pool_connections", "Open connections to PostgreSQL.", **space)
-        self.db_pool_idle = Gauge("db_pool_idle", "Open connections that nobody uses.", **space)
-        self.db_pool_limit = Gauge("db_pool_limit", "Most connections that may be open.", **space)
-        self.sse_streams = Gauge("sse_streams", "Event streams that clients listen to.", **space)
-        self._requests: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request. `route` is the template (`/agents/{agent_id}`) or "unmatched"."""

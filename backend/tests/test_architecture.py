@@ -45,6 +45,9 @@ ACROSS_TENANTS = {
     "worker.orphaned_runs",
     "worker.release_requests",
     "worker.forget_requests",
+    "worker.schedule_reindex",
+    "worker.hasten",
+    "worker.known_memories",
 }
 
 
