@@ -17,6 +17,8 @@ from backend.services.memory.clauses import Clause, clauses_of, stems
 
 _MOST_WORDS = 14
 """Telling words of a memory: one with more carries more than the one thing that changed."""
+_LONGEST_READ = 1000
+"""Characters: who says more than that at once tells a story."""
 _MOST_UNREAD = 2
 """Telling words outside the clauses that were understood."""
 _MOST_IN_A_CLAUSE = 8
@@ -102,6 +104,26 @@ def supersedes(new: Statement, old: Statement, likeness: float) -> bool:
         return False
     after = [one for one in clauses_of(new.text, new.speaker) if not one.irreal]
     return all(any(_closes(one, other, likeness) for one in after) for other in before)
+
+
+def may_supersede(statement: Statement) -> bool:
+    """Whether it says anything that could take the place of something else."""
+    if len(statement.text) > _LONGEST_READ:
+        return False
+    said = clauses_of(statement.text, statement.speaker)
+    return any(_may_close(one) for one in said if not one.irreal)
+
+
+def _may_close(clause: Clause) -> bool:
+    return bool(
+        clause.changes
+        or clause.negated
+        or claims_of(clause)
+        or opinion_of(clause)
+        or any(_endings(clause))
+        or any(pattern.match(clause.rest) for pattern in (_JOB_ENDED, _DISPOSED, _LEFT, _SWITCHED_TO))
+        or any(pattern.search(clause.said) for pattern in _SWAPS)
+    )
 
 
 def probes(new: Statement) -> list[str]:
