@@ -23,6 +23,8 @@ from backend.routers.idempotent_route import IDEMPOTENCY_KEY, claim_operation, h
 from backend.services.access_service import AccessService, Credentials
 from backend.services.agent_interaction_service import AgentInteractionService
 from backend.services.agent_service import AgentService
+from backend.services.memory_service import MemoryService
+from backend.services.receipt_service import ReceiptService
 from backend.services.run_service import RunService
 from backend.services.thread_manager import ThreadManager
 from backend.telemetry import bind_log_context
@@ -54,6 +56,14 @@ async def _interactions(connection: HTTPConnection) -> AgentInteractionService:
     return container(connection).interactions
 
 
+async def _memories(connection: HTTPConnection) -> MemoryService:
+    return container(connection).memories
+
+
+async def _receipts(connection: HTTPConnection) -> ReceiptService:
+    return container(connection).receipts
+
+
 async def _runs(connection: HTTPConnection) -> RunService:
     return container(connection).runs
 
@@ -62,6 +72,8 @@ Access = Annotated[AccessService, Depends(_access)]
 Agents = Annotated[AgentService, Depends(_agents)]
 Threads = Annotated[ThreadManager, Depends(_threads)]
 Interactions = Annotated[AgentInteractionService, Depends(_interactions)]
+Memories = Annotated[MemoryService, Depends(_memories)]
+Receipts = Annotated[ReceiptService, Depends(_receipts)]
 Runs = Annotated[RunService, Depends(_runs)]
 
 # --- who is calling --------------------------------------------------------------------------------------

@@ -135,8 +135,11 @@ class MemoryService:
                 await tx.audit.record(caller, "memories.imported", "agent", agent_id, {"created": len(created)})
             current = await tx.memories.current(new)
         self._engine.orders()
-        ids = [known or one.id for known, one in zip(current, new, strict=True)]
-        return MemoriesKept(ids=ids, created=len(created))
+        kept = list(zip(current, new, strict=True))
+        return MemoriesKept(
+            ids=[known or one.id for known, one in kept],
+            created=sum(known == one.id for known, one in kept),  # a repeat says what the first time did
+        )
 
     async def get(self, caller: Caller, memory_id: UUID) -> Memory:
         """The memory. Errors: `MemoryNotFound`."""

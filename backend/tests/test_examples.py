@@ -35,6 +35,15 @@ SHOWS = {
         r'"code":"invalid-request".*"pointer":"/traits/empathy"',
         r"^archived$",
     ],
+    "memory.py": [
+        r"^you, in thread [0-9a-f]{8}: My boat is called Heron",
+        r"^agent: .*(harbour|harbor) of Faro",
+        r"^memory: ok, confidence [01]\.\d\d$",
+        r"^  1\. My boat is called Heron, and it lies in the harbour of Faro\. \(semantic ",
+        r"^after praise: reinforcement 0\.00 -> 0\.[1-9]\d, rank 1 -> 1$",
+        r"^found: My boat is called Heron, .*\(relevance 0\.",
+        r"^  1\. \(forgotten\) \(semantic ",
+    ],
     "stream_and_resume.py": [
         r"^run\.started: run [0-9a-f-]{36}$",
         r"^connection closed after event 1-0$",

@@ -15,11 +15,12 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method at one address; `body` is the documented example of what it takes."""
+    """One method at one address; `body` and `query` are the documented examples of what it needs."""
 
     method: str
     path: str
     body: Any
+    query: Mapping[str, Any]
 
     @property
     def parameters(self) -> list[str]:
@@ -40,7 +41,8 @@ def routes(openapi: Body) -> Iterator[Route]:
         if path.startswith(API):
             for method in _METHODS:
                 if method in operations:
-                    yield Route(method.upper(), path, _example(openapi, operations[method]))
+                    operation = operations[method]
+                yield Route(method.upper(), path, _example(openapi, operation), _needed_query(operation))
 
 
 def _example(openapi: Body, operation: Body) -> Any:
@@ -51,3 +53,9 @@ def _example(openapi: Body, operation: Body) -> Any:
     if not references:
         return None
     return openapi["components"]["schemas"][references[0]]["examples"][0]
+
+
+def _needed_query(operation: Body) -> Body:
+    asked = operation.get("parameters", ())
+    needed = (one for one in asked if one["in"] == "query" and one.get("required"))
+    return {one["name"]: one["schema"]["examples"][0] for one in needed}

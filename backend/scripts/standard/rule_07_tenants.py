@@ -38,18 +38,25 @@ async def _belongings(door: Door) -> dict[str, str]:
     await door.ok("PATCH", f"/agents/{agent['id']}", {"traits": {"humor": 90}})
     reply = await door.ok("POST", f"/agents/{agent['id']}/chat", {"message": "This is private."})
     key = await door.ok("POST", "/api-keys", {"name": "private", "role": "viewer"})
+    memory = await door.ok("POST", f"/agents/{agent['id']}/memories", {"text": "This is private, too."})
     return {
         "agent_id": agent["id"],
         "thread_id": reply["thread_id"],
         "message_id": reply["message_id"],
         "run_id": reply["metadata"]["run_id"],
         "api_key_id": key["id"],
+        "memory_id": memory["id"],
         **_NOT_IDS,
     }
 
 
 async def _state(door: Door, ids: Ids) -> list[Any]:
-    paths = (f"/agents/{ids['agent_id']}", f"/threads/{ids['thread_id']}", f"/threads/{ids['thread_id']}/messages")
+    paths = (
+        f"/agents/{ids['agent_id']}",
+        f"/threads/{ids['thread_id']}",
+        f"/threads/{ids['thread_id']}/messages",
+        f"/memories/{ids['memory_id']}/history",
+    )
     keys = [(one["id"], one["revoked_at"]) for one in await door.ok("GET", "/api-keys")]
     answers = [await door.send("GET", path) for path in paths]
     return [keys, *[(one.status_code, one.json() if one.is_success else None) for one in answers]]
@@ -75,7 +82,7 @@ async def _every_route(ground: Ground, proof: Proof, known: list[Route], ours: I
 
 
 async def _try(door: Door, route: Route, ids: Ids) -> httpx.Response:
-    return await door.send(route.method, route.filled(ids), route.body)
+    return await door.send(route.method, route.filled(ids), route.body, params=route.query)
 
 
 def _without_request(answer: httpx.Response) -> dict[str, Any]:
@@ -93,6 +100,7 @@ async def _mixed_ids(stranger: Door, proof: Proof, ours: Ids, theirs: Ids) -> No
         await stranger.send("GET", f"/threads/{thread}/messages", params={"before": ours["message_id"]}),
         await stranger.send("POST", f"/agents/{agent}/chat", chat),
         await stranger.send("POST", f"/agents/{agent}/chat/stream", chat),
+        await stranger.send("POST", f"/agents/{agent}/memories", {"text": "Mine?", "thread_id": ours["thread_id"]}),
     ]
     for answer in tries:
         proof.expect(is_problem(answer, 404), f"{answer.request.url.path} takes a foreign id: {answer.status_code}")
@@ -101,7 +109,7 @@ async def _mixed_ids(stranger: Door, proof: Proof, ours: Ids, theirs: Ids) -> No
 
 async def _lists(stranger: Door, proof: Proof, known: list[Route], ours: Ids, theirs: Ids) -> None:
     lists = [one.path for one in known if one.method == "GET" and not one.parameters]
-    lists.append(f"/agents/{theirs['agent_id']}/threads")
+    lists += [f"/agents/{theirs['agent_id']}/threads", f"/agents/{theirs['agent_id']}/memories"]
     private = [value for name, value in ours.items() if name not in _NOT_IDS]
     for path in lists:
         answer = await stranger.send("GET", path)

@@ -41,12 +41,24 @@ BODIES: Mapping[str, Body] = {
     "chat": {"message": "Hello"},
     "streamChat": {"message": "Hello"},
     "createApiKey": {"name": "one more"},
+    "createMemory": {"text": "The observatory is closed on Mondays."},
+    "createMemories": {"memories": [{"text": "The dome opens at dusk.", "kind": "fact"}]},
+    "updateMemory": {"text": "To be corrected."},
 }
 """A body that works, by operation; routes that are not here take none."""
 
+QUERIES: Mapping[str, str] = {"searchMemories": "q=When+does+the+dome+open"}
+"""A query that works, by operation, for those that need one."""
+
 VERSIONS = {"version": "1.0.0", "a": "1.0.0", "b": "1.1.0"}
-IDS = ("agent_id", "thread_id", "message_id", "run_id", "api_key_id")
-_LAST = ("revokeApiKey", "deleteThread", "archiveAgent")  # what ends things is tried after all else
+IDS = ("agent_id", "thread_id", "message_id", "run_id", "api_key_id", "memory_id")
+_LAST = (
+    "forgetMemory",
+    "forgetThreadMemories",
+    "revokeApiKey",
+    "deleteThread",
+    "archiveAgent",
+)  # what ends things is tried after all else
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +90,15 @@ class Route:
         return BODIES.get(self.operation)
 
     def url(self, values: Mapping[str, str]) -> str:
-        """The address with these values."""
-        return self.path.format_map({**VERSIONS, "code": "thread-busy", **values})
+        """The address with these values, and with a query where the route needs one."""
+        path = self.path.format_map({**VERSIONS, "code": "thread-busy", **values})
+        query = QUERIES.get(self.operation)
+        return f"{path}?{query}" if query else path
+
+    def url_with(self, values: Mapping[str, str], query: str) -> str:
+        """The address with more in its query."""
+        url = self.url(values)
+        return f"{url}{'&' if '?' in url else '?'}{query}"
 
 
 def all_routes(app: FastAPI) -> list[Route]:
@@ -110,6 +129,7 @@ class World:
     message_id: str
     run_id: str
     api_key_id: str
+    memory_id: str
 
     def values(self) -> dict[str, str]:
         """Its ids by the names that they have in addresses."""
@@ -117,12 +137,22 @@ class World:
 
 
 async def make_world(api: Api, owner: Person, person: Person | None = None) -> World:
-    """An agent of two versions and an API key of the owner, and a conversation of the person with the agent."""
+    """An agent of two versions and an API key of the owner; the person's conversation with it, and a memory of them."""
+    person = person or owner
     agent = await owner.make_agent()
     await owner.ok("PATCH", f"/api/v1/agents/{agent['id']}", {"traits": {"empathy": 51}})
-    said = await api.said((person or owner).caller, UUID(agent["id"]))
+    said = await api.said(person.caller, UUID(agent["id"]))
     key = await api.container.access.create_key(owner.caller, ApiKeyCreate(name="to be revoked"))
-    return World(agent["id"], str(said.thread_id), str(said.message_id), str(said.metadata.run_id), str(key.id))
+    memory_id = await make_memory(owner, agent["id"], str(person.caller.user_id))
+    told = (str(said.thread_id), str(said.message_id), str(said.metadata.run_id))
+    return World(agent["id"], *told, str(key.id), memory_id)
+
+
+async def make_memory(owner: Person, agent_id: str, user_id: str) -> str:
+    """The id of something that the agent knows of this person."""
+    body = {"text": "I have a telescope.", "user_id": user_id}
+    memory = await owner.ok("POST", f"/api/v1/agents/{agent_id}/memories", body)
+    return memory["id"]
 
 
 def nowhere() -> dict[str, str]:

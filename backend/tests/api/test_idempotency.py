@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DUPLICATES = 30
 POSTS = (
     "createAgent", "importAgent", "rollbackAgent", "duplicateAgent", "createThread", "chat", "streamChat", "cancelRun",
-    "createApiKey",
+    "createApiKey", "createMemory", "createMemories",
 )  # fmt: skip
 SECRET = "createApiKey"
 """Its answer holds a secret, so that a repeat is refused, with the id of what was made."""
@@ -29,7 +29,8 @@ _COUNTS = """
 SELECT (SELECT count(*) FROM agents) AS agents, (SELECT count(*) FROM agent_versions) AS versions,
        (SELECT count(*) FROM threads) AS threads, (SELECT count(*) FROM thread_messages) AS messages,
        (SELECT count(*) FROM runs) AS runs, (SELECT count(*) FROM runs WHERE status = 'cancelled') AS cancelled,
-       (SELECT count(*) FROM api_keys) AS keys, (SELECT count(*) FROM audit_log) AS audited"""
+       (SELECT count(*) FROM api_keys) AS keys, (SELECT count(*) FROM audit_log) AS audited,
+       (SELECT count(*) FROM memories) AS memories, (SELECT count(*) FROM memory_revisions) AS revisions"""
 _CRASHED = """
 UPDATE idempotency_keys
    SET state = 'running', leased_until = now() - interval '1 second', status = NULL, headers = NULL, body = NULL
@@ -144,6 +145,9 @@ async def test_a_crash_before_the_answer_is_kept(
     elif operation == "cancelRun":
         assert (again, said_again["code"]) == (409, "run-finished")
     else:
+        if operation == "createMemory":  # what the server has done with it since
+            assert said_again.pop("indexed_at") is not None
+            assert said.pop("indexed_at") is None
         assert (again, said_again) == (status, said)
 
 
@@ -159,7 +163,8 @@ async def test_the_same_key_for_something_else_is_refused(
     await api.settled()
     before = await counts(owner)
     url, headers = route.url(world.values()), {"idempotency-key": key}
-    other_body = {**(route.body or {}), "title" if operation == "createThread" else "name": "another"}
+    other_field = {"createThread": "title", "createMemory": "text"}.get(operation, "name")
+    other_body = {**(route.body or {}), other_field: "another"}
     if route.takes_body:
         changed = {"message": "Other"} if operation in ("chat", "streamChat") else other_body
         changed = {"version": "1.1.0"} if operation == "rollbackAgent" else changed

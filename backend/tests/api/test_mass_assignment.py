@@ -14,9 +14,12 @@ OWNED_BY_NATURE = {
     "tenant_id", "owner_id", "user_id", "agent_id", "thread_id", "id", "role", "roles", "secret_hash", "api_key_id",
     "created_by", "active_run_id", "is_admin", "operation_id", "ordinal", "contract", "external_id",
 }  # fmt: skip
+_OF_A_MEMORY = {"user_id", "thread_id", "speaker", "valid_from", "expires_at"}
+"""What may be said of a memory that is created."""
 _EVERYTHING = """
 SELECT (SELECT count(*) FROM agents), (SELECT count(*) FROM agent_versions), (SELECT count(*) FROM threads),
-       (SELECT count(*) FROM thread_messages), (SELECT count(*) FROM runs), (SELECT count(*) FROM api_keys)"""
+       (SELECT count(*) FROM thread_messages), (SELECT count(*) FROM runs), (SELECT count(*) FROM api_keys),
+       (SELECT count(*) FROM memories), (SELECT count(*) FROM memory_revisions)"""
 
 
 def fields_of(document: dict[str, Any], schema: dict[str, Any]) -> set[str]:
@@ -54,6 +57,10 @@ def tampered(route: Route, field: str) -> list[tuple[str, dict[str, Any]]]:
     body = route.body or {}
     value = random_id()
     bodies = [(f"/{field}", {**body, field: value})]
+    if route.operation == "createMemories":
+        [memory] = body["memories"]
+        if field not in memory and field not in _OF_A_MEMORY:
+            bodies.append((f"/memories/0/{field}", {"memories": [{**memory, field: value}]}))
     if route.operation == "importAgent" and field not in ("created_at", "updated_at", "version", "status", "tags"):
         bodies.append((f"/contract/{field}", {**body, "contract": {**body["contract"], field: value}}))
     return bodies

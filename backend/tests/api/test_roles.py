@@ -13,7 +13,7 @@ import pytest
 from backend.models.tenant import ApiKeyCreate, RoleName
 from backend.services.secret_key import SecretKey
 from backend.tests.api.raw_http import RawConnection
-from backend.tests.api.route_cases import Route, World, all_routes, make_world, nowhere
+from backend.tests.api.route_cases import Route, World, all_routes, make_memory, make_world, nowhere
 from backend.tests.fixtures_api import Api, Person
 
 MATRIX = Path(__file__).with_name("role_matrix.json")
@@ -43,7 +43,10 @@ async def column(api: Api, kind: str) -> dict[str, int]:
         world = await make_world(api, owner)
         headers = {"numen-user": "customer-1"}
         chat = await owner.ok("POST", f"/api/v1/agents/{world.agent_id}/chat", {"message": "Hello"}, headers=headers)
+        user_id = (await owner.ok("GET", "/api/v1/me", headers=headers))["user_id"]
+        memory_id = await make_memory(owner, world.agent_id, user_id)
         told = {"thread_id": chat["thread_id"], "message_id": chat["message_id"], "run_id": chat["metadata"]["run_id"]}
+        told["memory_id"] = memory_id
         return await statuses(api, owner, World(**{**world.values(), **told}), **headers)
     person = await api.colleague(owner, next(role for role in ROLES if role == kind))
     return await statuses(api, person, await make_world(api, owner, person))
@@ -120,7 +123,7 @@ async def test_nothing_else_is_said_to_who_sends_no_credentials(api: Api) -> Non
     """Impossible ids, queries and bodies: only that this is no JSON may be said before it is known who asks."""
     async with RawConnection(api.port) as connection:
         for route in await closed_routes(api):
-            url = route.url(dict.fromkeys(route.ids, "not-an-id")) + "?limit=x&cursor=y"
+            url = route.url_with(dict.fromkeys(route.ids, "not-an-id"), "limit=x&cursor=y")
             for kind, body, allowed in (("application/json", b'{"name": 1}', 401), ("text/plain", b"hello", 415)):
                 headers = {"content-type": kind, "if-match": "x", "last-event-id": "x", "idempotency-key": " "}
                 answer = await connection.request(route.method, url, headers, body if route.takes_body else None)

@@ -144,17 +144,40 @@ async def test_foreign_ids_in_queries(api: Api) -> None:
     assert (await mine.http.get("/api/v1/agents", params={"cursor": cursor})).status_code == 422
 
 
+async def test_foreign_ids_in_memories(api: Api) -> None:
+    """Whose a memory would be: a stranger's, and what is nobody's, are refused alike; as a filter they find nothing."""
+    mine, theirs = await api.owner(), await api.owner()
+    world, foreign = await make_world(api, mine), await make_world(api, theirs)
+    url = f"/api/v1/agents/{world.agent_id}/memories"
+    ids = {"user_id": str(theirs.caller.user_id), "thread_id": foreign.thread_id}
+    for name, foreign_id in ids.items():
+        nobodys, somebodys = ({"text": "x", name: one} for one in (random_id(), foreign_id))
+        unknown = absent(await mine.http.post(url, json=nobodys))
+        assert unknown[0] == 404
+        assert absent(await mine.http.post(url, json=somebodys)) == unknown
+        for one in (nobodys, somebodys):
+            assert absent(await mine.http.post(f"{url}/batch", json={"memories": [one]})) == unknown
+        for query in ({name: foreign_id}, {name: foreign_id, "q": "telescope"}):
+            assert await mine.ok("GET", url, params=query) == []
+
+
 async def test_lists_hold_ones_own(api: Api) -> None:
     mine, theirs = await api.owner(), await api.owner()
     world, foreign = await make_world(api, mine), await make_world(api, theirs)
     assert [agent["id"] for agent in await mine.ok("GET", "/api/v1/agents")] == [world.agent_id]
+    memories = await mine.ok("GET", f"/api/v1/agents/{world.agent_id}/memories")
+    assert world.memory_id in {one["id"] for one in memories}
+    assert foreign.memory_id not in {one["id"] for one in memories}
     assert await mine.ok("GET", "/api/v1/agents", params={"q": "Stargazer", "status": "archived"}) == []
     keys = {key["id"] for key in await mine.ok("GET", "/api/v1/api-keys")}
     assert world.api_key_id in keys
     assert foreign.api_key_id not in keys
 
 
-CONVERSATION_ROUTES = ("getThread", "updateThread", "listMessages", "giveFeedback", "getRun", "streamRunEvents")
+CONVERSATION_ROUTES = (
+    "getThread", "updateThread", "listMessages", "giveFeedback", "getRun", "streamRunEvents", "getMemory", "getRecall",
+    "updateMemory", "listMemoryRevisions",
+)  # fmt: skip
 
 
 async def test_a_colleagues_conversation_is_private_but_to_admins(api: Api) -> None:
@@ -162,7 +185,8 @@ async def test_a_colleagues_conversation_is_private_but_to_admins(api: Api) -> N
     writer, colleague, admin = [await api.colleague(owner, role) for role in ("member", "member", "admin")]
     world = await make_world(api, owner, writer)
     own = await make_world(api, owner, colleague)
-    routes = [route for route in all_routes(api.app) if {"thread_id", "run_id"} & set(route.ids)]
+    private = {"thread_id", "run_id", "message_id", "memory_id"}
+    routes = [route for route in all_routes(api.app) if private & set(route.ids)]
     assert set(CONVERSATION_ROUTES) < {route.operation for route in routes}
     for route in routes:
         unknown = absent(await colleague.http.request(**request_of(route, nowhere())))

@@ -168,7 +168,7 @@ async def test_a_batch_is_kept_whole_or_not_at_all(
     assert (done.created, len(done.ids), len(set(done.ids))) == (498, 500, 499)
     assert (done.ids[498], done.ids[499]) == (known.id, done.ids[7])
     assert (await memories.get(admin, done.ids[3])).text == "Fact 3."
-    assert (await memories.create_all(admin, agent, batch, operation)).ids == done.ids
+    assert await memories.create_all(admin, agent, batch, operation) == done
     assert (await memories.get(admin, known.id)).confirmations == 1
 
     before = await owner.fetchval("SELECT count(*) FROM memories")
