@@ -343,27 +343,6 @@ class ExtractionRequest:
     known: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Scrubbed:
-    """What was done to the database's own files: how many were written anew or removed, and which of them, searched
-    afterwards, still hold one of the traces (by their names inside the data folder).
-    """
-
-    changed: int
-    still_in: Sequence[str] = ()
-
-
-class Scrubber(Protocol):
-    """Takes deleted rows out of the database's own files, where they stay long after they were deleted."""
-
-    async def scrub(self, traces: Sequence[bytes]) -> Scrubbed:
-        """Write the tables anew and let go of the log of writes, then search every file for the traces.
-
-        Others read and write meanwhile and wait for one table at a time. Errors: `Unavailable`; it may be tried again.
-        """
-        ...
-
-
 class Clock(Protocol):
     """Time, so that tests can set it."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -65,3 +67,13 @@ class Erasure(FrozenModel):
     created_at: datetime
     finished_at: datetime | None
     certificate: Certificate | None = Field(description="Null until every store has confirmed.")
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubbed:
+    """What was done to the database's own files: how many were written anew or removed, and which of them, searched
+    afterwards, still hold one of the traces (by their names inside the data folder).
+    """
+
+    changed: int
+    still_in: Sequence[str] = ()

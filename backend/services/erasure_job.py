@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from backend.errors import NumenError, Unavailable
-from backend.models.erasure import Certificate, ErasedStore
-from backend.ports import Clock, MemoryIndex, Scrubbed, Scrubber
+from backend.models.erasure import Certificate, ErasedStore, Scrubbed
+from backend.ports import Clock, MemoryIndex
 from backend.stores.database import Database
 from backend.stores.erasures import ErasurePlan
 from backend.stores.worker import Delivery
@@ -29,6 +30,17 @@ EXTERNAL_DATABASE = (
     "rotation, and its backups when those expire."
 )
 _log = get_logger(__name__)
+
+
+class Scrubber(Protocol):
+    """Takes deleted rows out of the database's own files, where they stay long after they were deleted."""
+
+    async def scrub(self, traces: Sequence[bytes]) -> Scrubbed:
+        """Write the tables anew and let go of the log of writes, then search every file for the traces.
+
+        Others read and write meanwhile and wait for one table at a time. Errors: `Unavailable`; it may be tried again.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from backend.stores.runs import TurnIds
 from backend.tests.factories import make_tenant
 from backend.tests.models.contracts import contract
 
-APP_FILES = ("agents", "api_keys", "audit", "idempotency", "memories", "runs", "threads", "users")
+APP_FILES = ("agents", "api_keys", "audit", "erasures", "idempotency", "memories", "runs", "threads", "users")
 SENTINEL = "only for the tenant who wrote it"
 LEASE = timedelta(seconds=30)
 _KEY = "repeated-request"
@@ -44,12 +44,13 @@ class Planted:
     memory: UUID
     next_memory: UUID
     erasure: UUID
+    colleague: UUID
 
     def names(self) -> set[str]:
         """What tells that somebody saw one of these rows."""
         ids = (self.running, self.failed)
         found = {self.caller.tenant_id, self.caller.user_id, self.contract.id, self.idle_thread, self.api_key}
-        found |= {self.memory, self.next_memory, self.erasure}
+        found |= {self.memory, self.next_memory, self.erasure, self.colleague}
         found |= {one for turn in ids for one in (turn.thread_id, turn.run_id, turn.assistant_message_id)}
         return {SENTINEL, *map(str, found)}
 
@@ -61,8 +62,9 @@ async def plant(database: Database) -> Planted:
     agent = contract(id=uuid4(), name=SENTINEL, metadata=metadata)
     turns = [TurnIds(agent.id, uuid4(), caller.user_id, uuid4(), uuid4(), uuid4()) for _ in range(2)]
     running, failed = turns
-    planted = Planted(caller, agent, running, failed, uuid4(), uuid4(), uuid4(), uuid4(), uuid4())
+    planted = Planted(caller, agent, running, failed, *(uuid4() for _ in range(6)))
     async with database.tenant(caller.tenant_id) as tx:
+        await tx.users.insert(planted.colleague, None, SENTINEL)
         await tx.agents.insert(agent, SENTINEL, Author(caller.user_id))
         await tx.threads.insert(planted.idle_thread, agent.id, caller.user_id, SENTINEL)
         for turn in turns:
@@ -110,7 +112,7 @@ async def _plant_memories(database: Database, it: Planted) -> None:
                 one, it.contract.id, "user", user, turn.thread_id, "message", text, "chat", SENTINEL, position=place
             )
             for one, text, place in told
-        ])  # fmt: skip
+        ], user)  # fmt: skip
         assert await tx.memories.supersede(older, it.memory)
         parts = ScoreParts(score=1.0, relevance=1.0, semantic=1.0, recency=1.0, reinforcement=0.0)
         await tx.memories.add_receipt(
@@ -128,7 +130,8 @@ async def _plant_memories(database: Database, it: Planted) -> None:
 
 def arguments(it: Planted) -> dict[str, tuple[Any, ...]]:
     """For each of the app's queries what comes after $1, the tenant."""
-    return {**_agents(it), **_people(it), **_requests(it), **_memories(it), **_runs(it), **_threads(it)}
+    parts = (_agents, _people, _requests, _memories, _erasures, _runs, _threads)
+    return {name: values for part in parts for name, values in part(it).items()}
 
 
 def _agents(it: Planted) -> dict[str, tuple[Any, ...]]:
@@ -223,6 +226,38 @@ def _memories(it: Planted) -> dict[str, tuple[Any, ...]]:
         ),
         "memories.receipt": (it.running.assistant_message_id, None),
     }  # fmt: skip
+
+
+def _erasures(it: Planted) -> dict[str, tuple[Any, ...]]:
+    user, threads = it.caller.user_id, [it.running.thread_id, it.failed.thread_id, it.idle_thread]
+    nobody, now = uuid4(), datetime.now(UTC)
+    return {
+        "erasures.lock_threads": (user,),
+        "erasures.lock_person": (user,),
+        "erasures.namespaces": (user,),
+        "erasures.traces": (user,),
+        "erasures.delete_orders": (user, threads),
+        "erasures.orders_in_hand": (user, threads),
+        "erasures.orders_left": (list(range(1, 100_000)),),
+        "erasures.delete_memories": (user, threads),
+        "erasures.delete_recalls": (user, threads),
+        "erasures.delete_requests": (user,),
+        "erasures.delete_messages": (threads,),
+        "erasures.delete_runs": (threads,),
+        "erasures.delete_threads": (user,),
+        "erasures.empty_audit": (user,),
+        "erasures.delete_keys": (user,),
+        "erasures.pass_on_agents": (user, nobody),
+        "erasures.forget_author": (user, nobody),
+        "erasures.forget_editor": (user,),
+        "erasures.delete_person": (it.colleague,),
+        "erasures.open": (uuid4(), nobody, nobody, "{}", "{}"),
+        "erasures.get": (it.erasure, None),
+        "erasures.of_person": (user, None),
+        "erasures.note": (it.erasure, '{"search_index": 1}'),
+        "erasures.finish": (it.erasure, "{}", now),
+        "erasures.found": (user, threads),
+    }
 
 
 def _runs(it: Planted) -> dict[str, tuple[Any, ...]]:

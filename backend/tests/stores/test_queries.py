@@ -26,6 +26,7 @@ _ALWAYS = "($1::uuid IS NOT NULL)"
 _NOTHING_TO_FORGET = {
     "agents.insert", "agents.insert_version", "threads.insert", "api_keys.insert", "audit.record", "users.insert",
     "users.insert_tenant", "users.person", "idempotency.claim", "runs.lock_id",
+    "erasures.open",
 }  # fmt: skip
 _DIGEST = """
 SELECT md5(string_agg(row::text, ' ' ORDER BY row::text)) FROM (

@@ -147,6 +147,7 @@ async def connected(url: str) -> AsyncGenerator[Connection]:
     "statement",
     [
         "UPDATE audit_log SET action = 'nothing happened'",
+        """UPDATE audit_log SET detail = '{"name": "another"}'""",
         "DELETE FROM audit_log",
         "TRUNCATE audit_log",
         "INSERT INTO audit_log (tenant_id, actor_id, action, subject_type, subject_id, created_at)"

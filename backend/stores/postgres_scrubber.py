@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from backend.errors import Unavailable
-from backend.ports import Scrubbed
+from backend.models.erasure import Scrubbed
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -60,7 +60,7 @@ class PostgresScrubber:
         self._schema_lock = schema_lock
 
     async def scrub(self, traces: Sequence[bytes]) -> Scrubbed:
-        """See `Scrubber`."""
+        """Take everything deleted out of the files, then search them. Errors: `Unavailable`; it may be tried again."""
         try:
             async with self._connected() as connection:
                 await self._wait_for_older(connection)

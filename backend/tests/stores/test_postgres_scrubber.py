@@ -15,9 +15,9 @@ import asyncpg
 import pytest
 
 from backend.embedded.postgres import EmbeddedPostgres
-from backend.embedded.postgres_scrubber import PostgresScrubber
 from backend.errors import Unavailable
 from backend.stores.migrate import LOCK
+from backend.stores.postgres_scrubber import PostgresScrubber
 from backend.stores.roles import Logins
 from backend.stores.schema import bring_up_to_date, create_database
 from backend.tests.person_everywhere import plant_person
