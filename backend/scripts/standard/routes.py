@@ -42,7 +42,7 @@ def routes(openapi: Body) -> Iterator[Route]:
             for method in _METHODS:
                 if method in operations:
                     operation = operations[method]
-                yield Route(method.upper(), path, _example(openapi, operation), _needed_query(operation))
+                    yield Route(method.upper(), path, _example(openapi, operation), _needed_query(operation))
 
 
 def _example(openapi: Body, operation: Body) -> Any:
