@@ -22,7 +22,7 @@ class AgentMemory:
         self._extraction = extraction
 
     async def recall(self, request: RecallRequest) -> MemoryContext:
-        """See the port: off where the contract says so, and within `RECALL_SECONDS` otherwise."""
+        """See the port: off where the contract says so, and within the engine's `recall_seconds` otherwise."""
         contract = request.contract
         if not contract.configuration.memory_enabled:
             return _OFF

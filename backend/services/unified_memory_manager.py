@@ -13,7 +13,7 @@ from backend.models.agent import AgentContract
 from backend.models.memory import MemoryKind, NewMemory
 from backend.models.memory_settings import MemorySettings
 from backend.models.namespace import Namespace
-from backend.ports import MemoryContext, PromptMessage, RecalledMemory
+from backend.ports import MemoryContext, PromptMessage
 from backend.services.identifiers import new_id
 from backend.services.memory.engine import MemoryEngine
 from backend.services.memory.gate import worth_keeping
@@ -23,8 +23,6 @@ from backend.services.memory.selection import Recall, RecallQuery
 from backend.stores.database import Database
 from backend.telemetry import get_logger
 
-RECALL_SECONDS = 0.3
-"""What a turn waits for memory at most."""
 _RECENT_MESSAGES = 20
 _CHUNK = 500
 _log = get_logger(__name__)
@@ -71,28 +69,22 @@ class UnifiedMemoryManager:
         """What bears on `user_input`, said in the thread `session_id`: at most `memory_k` memories, best first.
 
         The recent messages are read from the thread where they are not given; what they say is left out. Whatever is
-        away, or slower than `RECALL_SECONDS`, makes the context "degraded": it never pretends that there is nothing.
+        away, or too slow, makes the context "degraded": it never pretends that there is nothing.
         """
         namespaces = [self._namespace(), Namespace(self._tenant_id, self._agent_id, "thread", session_id)]
         if user_id is not None:
             namespaces.append(Namespace(self._tenant_id, self._agent_id, "user", user_id))
-        whose = self.agent_namespace() if user_id is None else self.user_namespace(user_id)
-        context = MemoryContext(recent_messages=recent_messages or (), namespace=whose, state="degraded")
+        context = MemoryContext(recent_messages=recent_messages or (), namespace=str(namespaces[-1 if user_id else 0]))
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(RECALL_SECONDS):
+            async with asyncio.timeout(self._engine.recall_seconds):
                 if recent_messages is None:
                     context = replace(context, recent_messages=await self._recent(session_id, user_id))
-                found = await self.recall(user_input, namespaces, self._memory_k, context.recent_messages)
-            context = replace(
-                context,
-                retrieved_memories=found.memories,
-                confidence_score=found.confidence,
-                near_misses=found.near_misses,
-                state="ok",
-            )
+                in_view = [*context.recent_messages, PromptMessage("user", user_input)]
+                context = _with(context, await self.recall(user_input, namespaces, self._memory_k, in_view))
             self._engine.outages.over()
         except (DatabaseUnavailable, EmbedderUnavailable, IndexUnavailable, TimeoutError) as error:
+            context = replace(context, state="degraded")
             if self._engine.outages.begins(type(error).__name__):
                 _log.warning("memory cannot be reached; turns go on without it", reason=type(error).__name__)
         self._engine.metrics.memory_recalls_total.labels(context.state).inc()
@@ -115,10 +107,6 @@ class UnifiedMemoryManager:
             self._engine,
             RecallQuery(query, [self._own(one) for one in namespaces], k, recent_messages, self._settings),
         )
-
-    async def search(self, query: str, namespaces: Sequence[Namespace | str], k: int) -> Sequence[RecalledMemory]:
-        """The `k` best memories of these namespaces. Errors: those of `recall`."""
-        return (await self.recall(query, namespaces, k)).memories
 
     # --- keeping ---
 
@@ -213,3 +201,13 @@ class UnifiedMemoryManager:
         if record is None:
             raise AgentNotFound("There is no agent with this id.")
         return record.contract()
+
+
+def _with(context: MemoryContext, found: Recall) -> MemoryContext:
+    return replace(
+        context,
+        retrieved_memories=found.memories,
+        confidence_score=found.confidence,
+        near_misses=found.near_misses,
+        state="ok",
+    )

@@ -176,8 +176,8 @@ class FixedMemory:
         self.ended: list[Interaction] = []
         self._keeps = keeps
         parts = ScoreParts(score=0.5, relevance=0.5, semantic=1.0, recency=1.0, reinforcement=0.0)
-        known = [RecalledMemory(uuid4(), text, "user", parts) for text in texts]
-        self._found = MemoryContext(known, confidence_score=0.5, state=state)
+        self.known = [RecalledMemory(uuid4(), text, "user", parts) for text in texts]
+        self._found = MemoryContext(self.known, confidence_score=0.5, state=state)
 
     async def recall(self, request: RecallRequest) -> MemoryContext:
         """What it was told of."""

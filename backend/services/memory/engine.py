@@ -10,6 +10,7 @@ from backend.ports import Clock, Embedder, MemoryIndex
 from backend.stores.database import Database
 from backend.telemetry import Metrics
 
+RECALL_SECONDS = 0.3
 _COUNTED_SECONDS = 60.0
 _MANY_POINTS = 1000
 """Below that a few more change how rare a word is, and counting is nothing."""
@@ -42,7 +43,10 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class MemoryEngine:
-    """The rows, the index over them, and what makes vectors of texts. `orders` wakes whoever delivers to the index."""
+    """The rows, the index over them, and what makes vectors of texts.
+
+    `orders` wakes whoever delivers to the index. `recall_seconds` is what a turn waits for memory at most.
+    """
 
     database: Database
     index: MemoryIndex
@@ -50,6 +54,7 @@ class MemoryEngine:
     clock: Clock
     metrics: Metrics
     orders: Callable[[], None]
+    recall_seconds: float = RECALL_SECONDS
     outages: Outages = field(default_factory=Outages)
     _points: Points = field(default_factory=Points)
 

@@ -178,8 +178,7 @@ class _View:
     """
 
     def __init__(self, query: RecallQuery) -> None:
-        said = [plain(one.content) for one in query.in_view if one.role == "user"]
-        self._said = " ".join([*said, plain(query.text)])
+        self._said = " ".join(plain(one.content) for one in query.in_view if one.role == "user")
         self._whole = {plain(one.content) for one in query.in_view}
 
     def __contains__(self, text: str) -> bool:

@@ -53,7 +53,8 @@ class OneServer:
         self.clock = FrozenClock()
         self.metrics = Metrics()
         self.registry = RunRegistry()
-        self.ledger = TurnLedger(database, patience, keep_seconds=0.02)
+        self.remembered = 0
+        self.ledger = TurnLedger(database, patience, keep_seconds=0.02, on_remembered=self._count)
         catalog = ModelCatalog("gpt-6-luna", self.clock)
         self.relay = OutboxRelay(database, {}, self.metrics)
         self.agents = AgentService(database, ContractCheck(catalog, ["openai", "offline"]), self.relay, self.clock)
@@ -69,6 +70,9 @@ class OneServer:
             memory=memory or FixedMemory(),
             metrics=self.metrics,
         )
+
+    def _count(self) -> None:
+        self.remembered += 1
 
     async def agent(self, caller: Caller, **parts: Any) -> UUID:
         """A new agent with these parts in its contract."""
