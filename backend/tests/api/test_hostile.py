@@ -144,6 +144,12 @@ async def test_wrong_values_in_every_place(api: Api, person: Person, world: Worl
     key_made = {"name": "x", "role": "viewer", "scopes": ["act_as"], "expires_at": "2027-01-01T00:00:00Z"}
     whole: dict[str, list[dict[str, Any]]] = {"createAgent": agents, "updateAgent": changes, "createApiKey": [key_made]}
     whole |= {"chat": [chat], "streamChat": [chat]}
+    moments = {"valid_from": "2024-05-01T10:00:00+02:00", "expires_at": "2030-01-01T00:00:00Z"}
+    memory = {"text": "x", "kind": "fact", "thread_id": world.thread_id, "speaker": "Guest", **moments}
+    whole |= {
+        "createMemory": [memory],
+        "updateMemory": [{"text": "y", "kind": "note", "superseded": False, "expires_at": None}],
+    }
     headers = {**key_of(person), "content-type": JSON_TYPE}
     shots = [
         shot(body.name, route.method, target_of(route, world), headers, body.content)
