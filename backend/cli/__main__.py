@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from backend import __version__
-from backend.cli import agents, keys, memories
+from backend.cli import agents, keys, memories, users
 from backend.cli.chat import chat
 from backend.cli.doctor import doctor
 from backend.cli.failures import in_one_line
@@ -43,6 +43,7 @@ app.command()(chat)
 app.add_typer(agents.app, name="agents")
 app.add_typer(memories.app, name="memories")
 app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="users")
 app.command()(doctor)
 
 

@@ -23,6 +23,7 @@ from backend.routers.idempotent_route import IDEMPOTENCY_KEY, claim_operation, h
 from backend.services.access_service import AccessService, Credentials
 from backend.services.agent_interaction_service import AgentInteractionService
 from backend.services.agent_service import AgentService
+from backend.services.erasure_service import ErasureService
 from backend.services.memory_service import MemoryService
 from backend.services.receipt_service import ReceiptService
 from backend.services.run_service import RunService
@@ -64,6 +65,10 @@ async def _receipts(connection: HTTPConnection) -> ReceiptService:
     return container(connection).receipts
 
 
+async def _erasures(connection: HTTPConnection) -> ErasureService:
+    return container(connection).erasures
+
+
 async def _runs(connection: HTTPConnection) -> RunService:
     return container(connection).runs
 
@@ -74,6 +79,7 @@ Threads = Annotated[ThreadManager, Depends(_threads)]
 Interactions = Annotated[AgentInteractionService, Depends(_interactions)]
 Memories = Annotated[MemoryService, Depends(_memories)]
 Receipts = Annotated[ReceiptService, Depends(_receipts)]
+Erasures = Annotated[ErasureService, Depends(_erasures)]
 Runs = Annotated[RunService, Depends(_runs)]
 
 # --- who is calling --------------------------------------------------------------------------------------

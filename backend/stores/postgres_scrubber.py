@@ -14,6 +14,7 @@ import asyncpg
 
 from backend.errors import Unavailable
 from backend.models.erasure import Scrubbed
+from backend.stores.migrate import LOCK as SCHEMA_LOCK
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -48,37 +49,36 @@ SELECT pg_clear_attribute_stats('public', held.relname, named.attname, sampled.s
 
 
 class PostgresScrubber:
-    """Works as the superuser of the server over `data`, on the database at `url`.
+    """Works on the database at `url` as the superuser of a server whose files are on this machine.
 
-    `schema_lock` is the advisory lock of whoever changes the schema: while we hold it nobody makes a table, and a file
-    that belongs to none is the leftover of a crash.
+    It holds the lock of the migrations: meanwhile nobody makes a table, and a file that belongs to none is the leftover
+    of a crash.
     """
 
-    def __init__(self, url: str, data: Path, schema_lock: int) -> None:
+    def __init__(self, url: str) -> None:
         self._url = url
-        self._data = data
-        self._schema_lock = schema_lock
 
     async def scrub(self, traces: Sequence[bytes]) -> Scrubbed:
         """Take everything deleted out of the files, then search them. Errors: `Unavailable`; it may be tried again."""
         try:
             async with self._connected() as connection:
+                data = Path(await connection.fetchval("SHOW data_directory"))
                 await self._wait_for_older(connection)
-                changed = await self._remove_leftovers(connection)
+                changed = await self._remove_leftovers(connection, data)
                 changed += await self._rewrite(connection)
                 changed += await self._let_go_of_the_log(connection)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise Unavailable(
                 f"The database's files could not be written anew now ({type(error).__name__}); it is tried again."
             ) from error
-        return Scrubbed(changed, await asyncio.to_thread(self._search, traces))
+        return Scrubbed(changed, await asyncio.to_thread(_search, data, traces))
 
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[Connection]:
         settings = {"application_name": "numen scrub", "lock_timeout": LOCK_TIMEOUT, "statement_timeout": "0"}
         connection = await asyncpg.connect(self._url, timeout=10, server_settings=settings)
         try:
-            for lock in (LOCK, self._schema_lock):
+            for lock in (LOCK, SCHEMA_LOCK):
                 if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", lock):
                     raise Unavailable("Somebody else is at the database's files; it is tried again.")
             yield connection
@@ -93,11 +93,11 @@ class PostgresScrubber:
                 raise Unavailable("A transaction that began before the removal has not ended; it is tried again.")
             await asyncio.sleep(PAUSE_SECONDS / 5)
 
-    async def _remove_leftovers(self, connection: Connection) -> int:
+    async def _remove_leftovers(self, connection: Connection, data: Path) -> int:
         """Files which a crash left behind in the middle of a rewriting: PostgreSQL never looks at them again."""
         await connection.execute("CHECKPOINT")
         oid = await connection.fetchval("SELECT oid::text FROM pg_database WHERE datname = current_database()")
-        folder = self._data / "base" / oid
+        folder = data / "base" / oid
         files = await asyncio.to_thread(lambda: [path for path in folder.iterdir() if path.stat().st_size])
         known = {row["node"] for row in await connection.fetch(_NODES)}
         left = [path for path in files if (named := _FILE_OF_A_TABLE.fullmatch(path.name)) and named[1] not in known]
@@ -143,9 +143,10 @@ class PostgresScrubber:
         rows = await connection.fetch("SELECT name FROM pg_ls_waldir()")
         return {row["name"] for row in rows if _FILE_OF_THE_LOG.fullmatch(row["name"])}
 
-    def _search(self, traces: Sequence[bytes]) -> list[str]:
-        found = [path for path in self._data.rglob("*") if traces and path.is_file() and _holds(path, traces)]
-        return [path.relative_to(self._data).as_posix() for path in found]
+
+def _search(data: Path, traces: Sequence[bytes]) -> list[str]:
+    found = [path for path in data.rglob("*") if traces and path.is_file() and _holds(path, traces)]
+    return [path.relative_to(data).as_posix() for path in found]
 
 
 def _holds(path: Path, traces: Sequence[bytes]) -> bool:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import FastAPI
 
-from backend.models.tenant import ApiKeyCreate
+from backend.models.erasure import Certificate
+from backend.models.tenant import ApiKeyCreate, Caller
+from backend.stores.erasures import ErasurePlan
+from backend.tests.factories import make_user
 from backend.tests.fixtures_api import Api, Person, random_id
 
 OPEN_TAGS = frozenset({"operations", "problems"})
@@ -51,13 +55,14 @@ QUERIES: Mapping[str, str] = {"searchMemories": "q=When+does+the+dome+open"}
 """A query that works, by operation, for those that need one."""
 
 VERSIONS = {"version": "1.0.0", "a": "1.0.0", "b": "1.1.0"}
-IDS = ("agent_id", "thread_id", "message_id", "run_id", "api_key_id", "memory_id")
+IDS = ("agent_id", "thread_id", "message_id", "run_id", "api_key_id", "memory_id", "user_id", "erasure_id")
 _LAST = (
     "forgetMemory",
     "forgetThreadMemories",
     "revokeApiKey",
     "deleteThread",
     "archiveAgent",
+    "erasePerson",
 )  # what ends things is tried after all else
 
 
@@ -130,6 +135,8 @@ class World:
     run_id: str
     api_key_id: str
     memory_id: str
+    user_id: str
+    erasure_id: str
 
     def values(self) -> dict[str, str]:
         """Its ids by the names that they have in addresses."""
@@ -137,7 +144,11 @@ class World:
 
 
 async def make_world(api: Api, owner: Person, person: Person | None = None) -> World:
-    """An agent of two versions and an API key of the owner; the person's conversation with it, and a memory of them."""
+    """An agent of two versions and an API key of the owner; the person's conversation with it, and a memory of them.
+
+    The person can be erased; without one it is the owner's conversation, and a colleague of theirs who can.
+    """
+    erasable = person.caller if person else await make_user(api.container.database, owner.caller.tenant_id)
     person = person or owner
     agent = await owner.make_agent()
     await owner.ok("PATCH", f"/api/v1/agents/{agent['id']}", {"traits": {"empathy": 51}})
@@ -145,7 +156,8 @@ async def make_world(api: Api, owner: Person, person: Person | None = None) -> W
     key = await api.container.access.create_key(owner.caller, ApiKeyCreate(name="to be revoked"))
     memory_id = await make_memory(owner, agent["id"], str(person.caller.user_id))
     told = (str(said.thread_id), str(said.message_id), str(said.metadata.run_id))
-    return World(agent["id"], *told, str(key.id), memory_id)
+    erasure_id = await make_erasure(api, person.caller)
+    return World(agent["id"], *told, str(key.id), memory_id, str(erasable.user_id), erasure_id)
 
 
 async def make_memory(owner: Person, agent_id: str, user_id: str) -> str:
@@ -153,6 +165,16 @@ async def make_memory(owner: Person, agent_id: str, user_id: str) -> str:
     body = {"text": "I have a telescope.", "user_id": user_id}
     memory = await owner.ok("POST", f"/api/v1/agents/{agent_id}/memories", body)
     return memory["id"]
+
+
+async def make_erasure(api: Api, caller: Caller) -> str:
+    """The id of an erasure, of nobody in particular, that this caller asked for."""
+    now = datetime.now(UTC)
+    done = Certificate(stores=[], requested_at=now, completed_at=now, not_verified=[])
+    async with api.container.database.tenant(caller.tenant_id) as tx:
+        erasure = await tx.erasures.open(uuid4(), uuid4(), caller.user_id, {}, ErasurePlan())
+        await tx.erasures.finish(erasure.id, done)
+    return str(erasure.id)
 
 
 def nowhere() -> dict[str, str]:

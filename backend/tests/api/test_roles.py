@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from backend.models.tenant import ApiKeyCreate, RoleName
 from backend.services.secret_key import SecretKey
 from backend.tests.api.raw_http import RawConnection
-from backend.tests.api.route_cases import Route, World, all_routes, make_memory, make_world, nowhere
+from backend.tests.api.route_cases import Route, World, all_routes, make_erasure, make_memory, make_world, nowhere
 from backend.tests.fixtures_api import Api, Person
 
 MATRIX = Path(__file__).with_name("role_matrix.json")
@@ -46,7 +48,8 @@ async def column(api: Api, kind: str) -> dict[str, int]:
         user_id = (await owner.ok("GET", "/api/v1/me", headers=headers))["user_id"]
         memory_id = await make_memory(owner, world.agent_id, user_id)
         told = {"thread_id": chat["thread_id"], "message_id": chat["message_id"], "run_id": chat["metadata"]["run_id"]}
-        told["memory_id"] = memory_id
+        told |= {"memory_id": memory_id, "user_id": user_id}
+        told["erasure_id"] = await make_erasure(api, replace(owner.caller, user_id=UUID(user_id)))
         return await statuses(api, owner, World(**{**world.values(), **told}), **headers)
     person = await api.colleague(owner, next(role for role in ROLES if role == kind))
     return await statuses(api, person, await make_world(api, owner, person))

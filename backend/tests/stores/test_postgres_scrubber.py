@@ -53,7 +53,7 @@ class House:
 
     @property
     def scrubber(self) -> PostgresScrubber:
-        return PostgresScrubber(self.url, self.server.data, LOCK)
+        return PostgresScrubber(self.url)
 
     @contextlib.asynccontextmanager
     async def rows(self) -> AsyncGenerator[Connection]:
