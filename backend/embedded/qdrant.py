@@ -32,9 +32,8 @@ from backend.embedded.qdrant_collection import (
 )
 from backend.embedded.qdrant_translation import (
     NotUnderstood,
-    from_id,
+    from_answers,
     from_record,
-    from_scored,
     refuse_the_rest,
     to_filter,
     to_payload_selection,
@@ -109,6 +108,7 @@ class _Engine(QdrantBase):
         **rest: Any,
     ) -> bool:
         """An empty collection with one unnamed dense vector a point, and sparse ones."""
+        rest.pop("hnsw_config", None)  # how a server builds its graphs; here a search compares with all there are
         refuse_the_rest(rest)
         shape = _shape(vectors_config, sparse_vectors_config or {})
         if collection_name != Path(collection_name).name or collection_name.startswith("."):
@@ -228,10 +228,7 @@ class _Engine(QdrantBase):
         refuse_the_rest(rest)
         batch = edge.QueryBatchRequest([to_query_request(one) for one in requests])
         answers = self._read(collection_name, lambda shard: shard.query_batch(batch))
-        return [
-            QueryResponse.model_construct(points=[from_scored(point) for point in points], query_vectors=None)
-            for points in answers
-        ]
+        return [QueryResponse.model_construct(points=points, query_vectors=None) for points in from_answers(answers)]
 
     def scroll(
         self,
@@ -254,7 +251,7 @@ class _Engine(QdrantBase):
             with_vector=to_vector_selection(with_vectors),
         )
         points, following = self._read(collection_name, lambda shard: shard.scroll(request))
-        return [from_record(one) for one in points], None if following is None else from_id(following)
+        return [from_record(one) for one in points], following
 
     def retrieve(
         self,

@@ -5,7 +5,7 @@ What is not understood is refused: a condition that was silently dropped would w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import qdrant_edge as edge
@@ -132,14 +132,23 @@ def to_point(point: models.PointStruct) -> edge.Point:
     return edge.Point(point.id, to_vector(point.vector), point.payload or {})
 
 
-def from_scored(point: edge.ScoredPoint) -> models.ScoredPoint:
-    """A hit; values come from the engine and are not checked again."""
+def from_answers(answers: Sequence[Sequence[edge.ScoredPoint]]) -> list[list[models.ScoredPoint]]:
+    """The hits of several searches. A vector takes longer to hand over than to find, so each is handed over once."""
+    vectors: dict[edge.PointId, Any] = {}
+    return [[_from_scored(point, vectors) for point in points] for points in answers]
+
+
+def _from_scored(point: edge.ScoredPoint, vectors: dict[edge.PointId, Any]) -> models.ScoredPoint:
+    point_id = point.id
+    if point_id not in vectors:
+        vectors[point_id] = _from_vector(point.vector)
+    # What comes from the engine is not validated again.
     return models.ScoredPoint.model_construct(
-        id=from_id(point.id),
+        id=point_id,
         version=point.version,
         score=point.score,
         payload=point.payload,
-        vector=_from_vector(point.vector),
+        vector=vectors[point_id],
         shard_key=None,
         order_value=None,
     )
@@ -148,17 +157,12 @@ def from_scored(point: edge.ScoredPoint) -> models.ScoredPoint:
 def from_record(point: edge.Record) -> models.Record:
     """A stored point."""
     return models.Record.model_construct(
-        id=from_id(point.id),
+        id=point.id,
         payload=point.payload,
         vector=_from_vector(point.vector),
         shard_key=None,
         order_value=None,
     )
-
-
-def from_id(point_id: edge.PointId) -> int | str:
-    """An id as the client's models have it."""
-    return point_id if isinstance(point_id, int) else str(point_id)
 
 
 def _from_vector(vector: Any) -> Any:
