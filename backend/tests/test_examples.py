@@ -47,8 +47,9 @@ SHOWS = {
     "stream_and_resume.py": [
         r"^run\.started: run [0-9a-f-]{36}$",
         r"^connection closed after event 1-0$",
-        r"^message\.delta 1-\d+: \S",
-        r"^message\.completed 2-\d+: $",
+        r"^memory\.recalled 2-0: $",
+        r"^message\.delta 2-\d+: \S",
+        r"^message\.completed 3-\d+: $",
         r"^completed; the pieces are the whole answer: True$",
     ],
     "version_and_rollback.py": [
