@@ -39,8 +39,9 @@ test: dev ## all tests, with coverage
 test-fuzz: dev ## all hostile requests, and thousands made up from the OpenAPI document
 	NUMEN_TEST_THOROUGH=1 $(BIN)/pytest backend/tests/api/test_hostile.py backend/tests/api/test_fuzz.py
 
-test-crash: dev ## kill a working server a hundred times
+test-crash: dev ## kill a working server a hundred times, and one that erases somebody
 	NUMEN_TEST_KILLS=100 $(BIN)/pytest backend/tests/api/test_crash.py
+	NUMEN_TEST_KILLS=24 $(BIN)/pytest backend/tests/api/test_erasure.py -k killed
 
 migrate: setup ## bring the database's schema up to date
 	$(BIN)/numen migrate

@@ -11,7 +11,7 @@ import json
 import os
 import random
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -24,6 +24,7 @@ from backend.container import DATABASE_NAME
 from backend.embedded.postgres import EmbeddedPostgres
 from backend.models.tenant import DEFAULT_TENANT_ID
 from backend.tests.api.test_crash import Mortal
+from backend.tests.fixtures_api import Api
 from backend.tests.person_everywhere import plant_person
 from backend.tests.protocol_servers.openai_server import OpenAIServer
 
@@ -45,6 +46,18 @@ def holding(folder: Path, *words: str) -> list[str]:
             if path.is_file() and any(one in path.read_bytes() for one in sought):
                 found.append(path.relative_to(folder).as_posix())
     return sorted(found)
+
+
+async def counts_of(ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, int]:
+    """What was removed from each store, as soon as there is a certificate, in which nothing may be found after."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        found = await ask()
+        while found["status"] == "pending":
+            await asyncio.sleep(0.02)
+            found = await ask()
+    stores = found["certificate"]["stores"]
+    assert all(one["found_after"] == 0 for one in stores), stores
+    return {one["store"]: one["removed"] for one in stores}
 
 
 class Estate:
@@ -113,15 +126,9 @@ class Estate:
     async def erase(self, user_id: str) -> dict[str, Any]:
         return await self.ok("DELETE", f"/users/{user_id}/data")
 
-    async def certificate(self, erasure_id: str) -> dict[str, Any]:
-        """The certificate, as soon as there is one, with nothing found after."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            found = await self.ok("GET", f"/erasures/{erasure_id}")
-            while found["status"] == "pending":
-                await asyncio.sleep(0.05)
-                found = await self.ok("GET", f"/erasures/{erasure_id}")
-        assert all(one["found_after"] == 0 for one in found["certificate"]["stores"]), found
-        return {one["store"]: one["removed"] for one in found["certificate"]["stores"]}
+    async def certificate(self, erasure_id: str) -> dict[str, int]:
+        """What was removed from each store, as soon as there is a certificate."""
+        return await counts_of(lambda: self.ok("GET", f"/erasures/{erasure_id}"))
 
     def wait_for_step(self, erasure_id: str, step: str) -> None:
         """Until the server says that it takes this step."""
@@ -188,3 +195,54 @@ async def test_others_are_answered_while_the_files_are_written_anew(estate: Esta
     await finished
     assert longest < 3, f"somebody waited for {longest:.1f} s"
     assert holding(estate.folder, "Quillfeather-4711") == []
+
+
+# --- over HTTP ---
+
+
+async def test_the_answer_says_where_the_certificate_will_be(api: Api) -> None:
+    owner = await api.owner()
+    person = await api.colleague(owner, "member")
+    agent = await owner.make_agent()
+    await api.said(person.caller, UUID(agent["id"]), "Hello")
+    url = f"/api/v1/users/{person.caller.user_id}/data"
+    answer = await owner.http.delete(url)
+    assert answer.status_code == 202
+    erasure = answer.json()
+    assert answer.headers["location"] == f"/api/v1/erasures/{erasure['id']}"
+    assert (erasure["status"], erasure["certificate"]) == ("pending", None)
+    assert (await person.http.get("/api/v1/me")).status_code == 401
+    removed = await counts_of(lambda: owner.ok("DELETE", url))  # repeating it tells how far it is
+    again = await owner.http.delete(url)
+    assert again.status_code == 200
+    assert again.json() == await owner.ok("GET", answer.headers["location"])
+    assert (removed["users"], removed["threads"], removed["thread_messages"]) == (1, 1, 2)
+    assert "database_files" not in removed  # this database is not in a data folder of ours
+
+
+async def test_a_member_reads_of_their_own_erasures_only(api: Api) -> None:
+    owner = await api.owner()
+    one, other = [await api.colleague(owner, "member") for _ in range(2)]
+    erasure = await one.ok("DELETE", f"/api/v1/users/{one.caller.user_id}/data")
+    place = f"/api/v1/erasures/{erasure['id']}"
+    assert (await other.http.get(place)).status_code == 404
+    assert (await owner.http.get(place)).status_code == 200
+    assert (await other.http.delete(f"/api/v1/users/{owner.caller.user_id}/data")).status_code == 404
+    assert (await owner.http.delete(f"/api/v1/users/{owner.caller.user_id}/data")).status_code == 409
+
+
+async def test_a_turn_in_the_middle_is_stopped_and_stored_nowhere(api: Api, openai_server: OpenAIServer) -> None:
+    openai_server.fault("slow_total", times=1)  # drips until it is let go
+    owner = await api.owner()
+    agent = await owner.make_agent()
+    person = {"numen-user": "customer-1"}
+    user_id = (await owner.ok("GET", "/api/v1/me", headers=person))["user_id"]
+    chat = f"/api/v1/agents/{agent['id']}/chat"
+    talking = asyncio.create_task(owner.http.post(chat, json={"message": "Tell me"}, headers=person))
+    await asyncio.to_thread(openai_server.wait_for_calls, 1)
+    erasure = await owner.ok("DELETE", f"/api/v1/users/{user_id}/data")
+    answer = await talking
+    assert answer.status_code == 503, answer.text
+    removed = await counts_of(lambda: owner.ok("GET", f"/api/v1/erasures/{erasure['id']}"))
+    assert (removed["server_memory"], removed["thread_messages"]) == (1, 1)
+    assert await owner.ok("GET", f"/api/v1/agents/{agent['id']}/threads") == []
