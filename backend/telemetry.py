@@ -320,10 +320,6 @@ class Metrics:
         self.memory_foreign_hits_total = Counter(
             "memory_foreign_hits_total", "Points of other namespaces that the index answered with; always 0.", **space
         )
-        self.memory_pending = Gauge("memory_pending", "Changes of memories that wait for the index.", **space)
-        self.memory_oldest_seconds = Gauge(
-            "memory_oldest_seconds", "Age of the oldest change that waits for the index.", **space
-        )
         self.memory_extractions_total = Counter(
             "memory_extractions_total", "Turns whose facts were to be extracted.", ("outcome",), **space
         )

@@ -17,9 +17,11 @@ class DependencyStatus(FrozenModel):
 
 
 class Readiness(FrozenModel):
-    """The server as a whole: "down" while something is that it cannot work without."""
+    """The server as a whole: "down" while something is that it cannot work without, "degraded" while something is that
+    it works without: conversations go on without memories while the search index is away.
+    """
 
     model_config = example(status="ready", dependencies={"database": {"status": "ok", "detail": ""}})
 
-    status: Literal["ready", "down"]
+    status: Literal["ready", "degraded", "down"]
     dependencies: dict[str, DependencyStatus]

@@ -26,7 +26,7 @@ async def is_alive() -> dict[str, str]:
 async def is_ready(request: Request) -> Readiness:
     """Ask each dependency now; 503 while one is down that the server cannot work without."""
     readiness = await container(request).readiness.check()
-    if readiness.status != "ready":
+    if readiness.status == "down":
         told = {name: one.model_dump() for name, one in readiness.dependencies.items()}
         raise NotReady("Something that the server needs is down.", dependencies=told)
     return readiness

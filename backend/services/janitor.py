@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from backend.errors import NumenError
@@ -19,11 +19,13 @@ from backend.telemetry import get_logger
 _PAUSE_SECONDS = 5.0
 _RETRY_SECONDS = 60.0
 _HOUR = 3600.0
+Job = tuple[float, Callable[[], Awaitable[Any]]]
+"""What is to be done, and how many seconds lie between two times; at least a few."""
 _log = get_logger(__name__)
 
 
 class Janitor:
-    """One loop per process; every job may be done by several processes at once without harm."""
+    """One loop per process; every job, those in `more` too, may be done by several processes at once without harm."""
 
     def __init__(
         self,
@@ -34,18 +36,20 @@ class Janitor:
         mirror: ContractMirror,
         catalog: ModelCatalog,
         model: LanguageModel,
+        more: Sequence[Job] = (),
     ) -> None:
         self._database = database
         self._runs = runs
         self._mirror = mirror
         self._catalog = catalog
         self._model = model
-        self._jobs: list[tuple[float, Callable[[], Awaitable[Any]]]] = [
+        self._jobs: list[Job] = [
             (0.0, runs.recover_orphans),
             (0.0, relay.backlog),
             (_HOUR, self._learn_models),
             (_HOUR, idempotency.forget_old),
             (24 * _HOUR, mirror.reconcile),
+            *more,
         ]
 
     async def take_over(self, *, alone: bool) -> None:

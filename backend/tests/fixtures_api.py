@@ -96,7 +96,8 @@ class Api:
         async with asyncio.timeout(seconds):
             while await self._running():  # noqa: ASYNC110 — runs are rows, which tell nobody when they change
                 await asyncio.sleep(0.01)
-            await self.container.relay.drain(seconds)
+            for relay in (self.container.relay, self.container.memory.relay):
+                await relay.drain(seconds)
 
     async def _running(self) -> bool:
         async with self.container.database.worker() as worker:
@@ -128,6 +129,8 @@ def api_settings(database_url: str, prompts_dir: Path, **rest: Any) -> Settings:
         "_env_file": None,
         "database_url": SecretStr(database_url),
         "prompts_dir": prompts_dir,
+        "data_dir": prompts_dir.parent / f"data-{uuid4().hex}",  # the search index serves one house
+        "embedder": "lexical",
         "auth": "keys",
         "bootstrap_key": SecretStr(BOOTSTRAP_KEY),
         "openai_api_key": SecretStr("sk-test-0123456789abcdef"),

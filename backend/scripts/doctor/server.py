@@ -34,6 +34,8 @@ async def server_checks(url: str) -> AsyncIterator[Check]:
         yield await _release(http)
         if "mirror" in told:
             yield _mirror(told["mirror"])
+        if "index" in told:
+            yield _index(told["index"])
 
 
 def _readiness(url: str, status: int, told: Mapping[str, Mapping[str, str]]) -> Check:
@@ -55,6 +57,16 @@ def _mirror(told: Mapping[str, str]) -> Check:
     if told["status"] == "ok":
         return Check("mirror", "ok", told["detail"])
     return Check("mirror", "warn", told["detail"], "See why NUMEN_PROMPTS_DIR cannot be written; the log says more.")
+
+
+def _index(told: Mapping[str, str]) -> Check:
+    if told["status"] == "ok":
+        return Check("index", "ok", told["detail"])
+    if told["status"] == "late":
+        return Check("index", "warn", told["detail"], "Memories are found late; if it grows, the log says why.")
+    return Check(
+        "index", "warn", told["detail"], "Agents answer without memories: see to QDRANT_URL, and read the log."
+    )
 
 
 def _object(answer: httpx.Response) -> dict[str, Any]:

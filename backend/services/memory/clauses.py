@@ -167,6 +167,11 @@ def clauses_of(text: str, speaker: str = "") -> tuple[Clause, ...]:
     return tuple(found)
 
 
+def forget_texts() -> None:
+    """Forget what was read lately; somebody's data are erased."""
+    clauses_of.cache_clear()
+
+
 def stems(text: str) -> frozenset[str]:
     """The telling words of a text, as stems; numbers as digits."""
     return frozenset(stem(word) for word in _WORD.findall(text.lower()) if word not in _EMPTY)

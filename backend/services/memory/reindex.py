@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from backend.services.memory.indexing import KIND
 from backend.stores.database import Database
 from backend.telemetry import get_logger
 
+_SWEEP_SECONDS = 24 * 3600.0
 _log = get_logger(__name__)
 
 
@@ -25,22 +27,23 @@ class Swept:
 class Reindex:
     """Watches over the index. `orders` wakes whoever delivers to it.
 
-    `away` is why it could not be reached when it was last looked for; "" when it was.
+    `away` is why it could not be reached when it was last looked for: "" when it was, None before that.
     """
 
     def __init__(self, database: Database, index: MemoryIndex, orders: Callable[[], None]) -> None:
         self._database = database
         self._index = index
         self._orders = orders
-        self._unswept = True
-        self.away = "it was not looked for yet"
+        self._swept: float | None = None
+        self.away: str | None = None
 
     async def watch(self) -> None:
-        """Make the index where it is missing and order what belongs in it; when all of it is there, sweep it.
+        """Make the index where it is missing and order what belongs in it; when all of it is there, sweep it, once a
+        day.
 
         To be called now and then. Errors: `IndexUnavailable`, `DatabaseUnavailable`.
         """
-        was_away = bool(self.away)
+        was_away = self.away != ""
         await self.prepare()
         async with self._database.worker() as worker:
             if was_away:
@@ -48,7 +51,7 @@ class Reindex:
             waiting = (await worker.waiting([KIND])).pending
         if waiting:
             self._orders()
-        elif self._unswept:
+        elif self._swept is None or time.monotonic() - self._swept > _SWEEP_SECONDS:
             await self.sweep()
 
     async def prepare(self) -> int:
@@ -76,7 +79,7 @@ class Reindex:
         """
         async with self._database.worker() as worker:
             ordered = await worker.schedule_reindex()
-        self._unswept = True
+        self._swept = None
         self._orders()
         return ordered
 
@@ -93,11 +96,8 @@ class Reindex:
                 await self._index.remove(unknown)
                 orphans += len(unknown)
         swept = Swept(orphans, await self._index.drop_others())
-        self._unswept = False
+        self._swept = time.monotonic()
         if swept.orphans or swept.collections:
             _log.info("the search index was swept", orphans=swept.orphans, collections=swept.collections)
         return swept
 
-    async def sweep_again(self) -> None:
-        """Let the next look at an index without a backlog sweep it."""
-        self._unswept = True

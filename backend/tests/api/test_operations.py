@@ -58,6 +58,7 @@ async def test_alive_and_ready(api: Api) -> None:
     assert {name: one["status"] for name, one in ready.json()["dependencies"].items()} == {
         "database": "ok",
         "mirror": "ok",
+        "index": "ok",
     }
 
 

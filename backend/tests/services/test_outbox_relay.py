@@ -13,12 +13,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from backend.errors import DatabaseUnavailable
+from backend.services.memory.reindex import Reindex
 from backend.services.outbox_relay import BATCH, OutboxRelay
 from backend.services.readiness_service import LATE_SECONDS, ReadinessService
 from backend.stores.database import Database, open_pool
 from backend.stores.roles import Logins
 from backend.stores.worker import Delivery
 from backend.telemetry import Metrics
+from backend.tests.fakes import FakeIndex
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -245,6 +247,15 @@ async def test_a_loop_that_is_cancelled_finishes_its_step(database: Database, ow
     assert await waiting(owner) == set()
 
 
+def ready_service(database: Database, relay: OutboxRelay) -> ReadinessService:
+    """With an index that waits for nothing."""
+    metrics = Metrics()
+    memories = OutboxRelay(database, {"memory.index": Recipient().deliver}, metrics)
+    reindex = Reindex(database, FakeIndex(), memories.wake)
+    reindex.away = ""
+    return ReadinessService(database, relay, memories, reindex)
+
+
 async def test_the_loop_survives_the_loss_of_the_database(
     database_url: str, recipient: Recipient, metrics: Metrics, owner: Connection
 ) -> None:
@@ -253,7 +264,7 @@ async def test_the_loop_survives_the_loss_of_the_database(
     worker = await open_pool(logins.worker, size=1, name="fragile")
     database = Database(app, worker, acquire_seconds=0.2)
     relay = OutboxRelay(database, {KIND: recipient.deliver}, metrics)
-    readiness = ReadinessService(database, relay)
+    readiness = ready_service(database, relay)
     try:
         await owner.execute("ALTER DATABASE numen_tests CONNECTION LIMIT 0")
         await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'fragile'")
@@ -279,7 +290,7 @@ async def test_the_loop_survives_the_loss_of_the_database(
 async def test_what_waits_too_long_is_told_and_does_not_stop_traffic(
     relay: OutboxRelay, database: Database, metrics: Metrics, owner: Connection
 ) -> None:
-    readiness = ReadinessService(database, relay)
+    readiness = ready_service(database, relay)
     assert (await readiness.check()).dependencies["mirror"].status == "ok"
     await order(owner, 2)
     await owner.execute("UPDATE outbox SET created_at = now() - $1::interval", timedelta(seconds=LATE_SECONDS + 1))

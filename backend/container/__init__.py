@@ -9,25 +9,29 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from backend.container.memory import MemoryParts, erasing_relay, extracting_relay, memory_jobs, open_memory, warm_up
 from backend.embedded.data_folder import DataFolderLock
 from backend.embedded.postgres import EmbeddedPostgres
 from backend.errors import Misconfigured
 from backend.gateways.contract_files import DiskContractFiles
 from backend.gateways.model_router import ModelRouter
-from backend.gateways.no_memory import NoMemory
 from backend.gateways.offline_model import OfflineModel
 from backend.graphs.compiled_agents import GraphCache, load_compiler
 from backend.models.tenant import ADMIN_USER_ID, DEFAULT_TENANT_ID, Caller, Role
 from backend.services.access_service import AccessService
 from backend.services.agent_interaction_service import AgentInteractionService
+from backend.services.agent_memory import AgentMemory
 from backend.services.agent_service import AgentService
 from backend.services.contract_check import ContractCheck
 from backend.services.contract_mirror import KIND, ContractMirror
+from backend.services.erasure_service import ErasureService
 from backend.services.idempotency_service import IdempotencyService
 from backend.services.janitor import Janitor
+from backend.services.memory_service import MemoryService
 from backend.services.model_catalog import ModelCatalog
 from backend.services.outbox_relay import OutboxRelay
 from backend.services.readiness_service import ReadinessService
+from backend.services.receipt_service import ReceiptService
 from backend.services.run_registry import RunRegistry
 from backend.services.run_service import RunService
 from backend.services.thread_manager import ThreadManager
@@ -67,9 +71,13 @@ class Container:
     agents: AgentService
     threads: ThreadManager
     interactions: AgentInteractionService
+    memories: MemoryService
+    receipts: ReceiptService
+    erasures: ErasureService
     runs: RunService
     readiness: ReadinessService
     relay: OutboxRelay
+    memory: MemoryParts
     metrics: Metrics
 
 
@@ -146,57 +154,78 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
     async with AsyncExitStack() as stack:
         if settings.embedded:
             stack.enter_context(DataFolderLock(settings.data_dir.resolve()))
-        database = await stack.enter_async_context(open_database(settings))
+        logins = await stack.enter_async_context(open_logins(settings))
+        await bring_up_to_date(logins)
+        database = await stack.enter_async_context(connect(logins, settings.database_pool_size))
         clock = SystemClock()
         model = build_models(settings, clock)
         stack.push_async_callback(model.close)
         tokens = _tokens(settings, clock)
         if tokens is not None:
             stack.push_async_callback(tokens.close)
+        memory = await stack.enter_async_context(open_memory(settings, database, clock, metrics))
         catalog = ModelCatalog(settings.llm_model, clock)
         mirror = ContractMirror(database, DiskContractFiles(settings.prompts_dir))
         relay = OutboxRelay(database, {KIND: mirror.deliver}, metrics)
+        extracting = extracting_relay(stack, settings, database, memory, model, catalog)
+        erasing = erasing_relay(settings, database, memory, logins)
         registry = RunRegistry()
         runs = RunService(database, registry)
+        access = _access(settings, database, tokens, clock)
+
         container = Container(
             settings=settings,
             database=database,
-            access=_access(settings, database, tokens, clock),
+            access=access,
             idempotency=IdempotencyService(database),
             agents=AgentService(database, ContractCheck(catalog, model.names), relay, clock),
             threads=ThreadManager(database),
-            interactions=_interactions(settings, database, registry, catalog, model, metrics),
+            interactions=_interactions(settings, memory, extracting, registry, catalog, model),
+            memories=MemoryService(database, memory.engine),
+            receipts=ReceiptService(database, memory.engine),
+            erasures=ErasureService(database, access, registry, erasing.wake),
             runs=runs,
-            readiness=ReadinessService(database, relay),
+            readiness=ReadinessService(database, relay, memory.relay, memory.reindex),
             relay=relay,
+            memory=memory,
             metrics=metrics,
         )
         metrics.watch_pool(lambda: database.sizes()[0], lambda: database.sizes()[1], settings.database_pool_size)
-        janitor = Janitor(database, container.idempotency, relay, runs, mirror, catalog, model)
+        jobs = memory_jobs(memory, extracting, erasing)
+        janitor = Janitor(database, container.idempotency, relay, runs, mirror, catalog, model, jobs)
         await janitor.take_over(alone=settings.embedded)
-        stack.push_async_callback(relay.drain, settings.shutdown_seconds / 4)
-        await _in_background(stack, relay.run(), janitor.run(), asyncio.to_thread(load_compiler))
+        for one in (memory.relay, relay):
+            stack.push_async_callback(one.drain, settings.shutdown_seconds / 8)
+        relays = (relay, memory.relay, extracting, erasing)
+        loops = (*(one.run() for one in relays), janitor.run(), warm_up(memory), asyncio.to_thread(load_compiler))
+        await _in_background(stack, *loops)
         stack.push_async_callback(registry.close, settings.shutdown_seconds / 2)
         yield container
 
 
 def _interactions(
     settings: Settings,
-    database: Database,
+    memory: MemoryParts,
+    extracting: OutboxRelay,
     registry: RunRegistry,
     catalog: ModelCatalog,
     model: LanguageModel,
-    metrics: Metrics,
 ) -> AgentInteractionService:
+    engine = memory.engine
+
+    def remembered() -> None:
+        memory.relay.wake()
+        extracting.wake()
+
     return AgentInteractionService(
-        ledger=TurnLedger(database, settings.llm_total_seconds),
+        ledger=TurnLedger(engine.database, settings.llm_total_seconds, on_remembered=remembered),
         runs=registry,
         turns=ThreadTurns(settings.llm_total_seconds),
         graphs=GraphCache(),
         catalog=catalog,
         model=model,
-        memory=NoMemory(),
-        metrics=metrics,
+        memory=AgentMemory(engine, extraction=settings.memory_extraction),
+        metrics=engine.metrics,
     )
 
 
