@@ -11,12 +11,11 @@ from backend.errors import NumenError, Unavailable
 from backend.models.erasure import Certificate, ErasedStore, Scrubbed
 from backend.ports import Clock, MemoryIndex
 from backend.stores.database import Database
-from backend.stores.erasures import ErasurePlan
+from backend.stores.erasures import SEARCH_INDEX, ErasurePlan
 from backend.stores.worker import Delivery
 from backend.telemetry import get_logger
 
 KIND = "erasure"
-_INDEX = "search_index"
 _FILES = "database_files"
 _MEMORY = "server_memory"
 NOT_VERIFIED = (
@@ -111,7 +110,7 @@ class ErasureJob:
         _told("index", erasure)
         there = await self._in_index(erasure.plan)
         async with self._database.tenant(erasure.tenant_id) as tx:
-            await tx.erasures.note(erasure.id, {_INDEX: there})
+            await tx.erasures.note(erasure.id, SEARCH_INDEX, there)
         for namespace in erasure.plan.namespaces:
             await self._index.remove_namespace(namespace)
         await self._index.remove(erasure.plan.ids)
@@ -137,7 +136,7 @@ class ErasureJob:
     async def _certify(self, erasure: _Open, scrubbed: Scrubbed | None) -> None:
         """Search everything once more. Errors: `Unavailable` while anything is found."""
         _told("certificate", erasure)
-        after = {_INDEX: await self._in_index(erasure.plan), _MEMORY: 0}
+        after = {SEARCH_INDEX: await self._in_index(erasure.plan), _MEMORY: 0}
         noted: dict[str, int] = {}
         if scrubbed is not None:
             noted[_FILES], after[_FILES] = scrubbed.changed, len(scrubbed.still_in)

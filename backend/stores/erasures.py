@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 _SQL = load("erasures")
+SEARCH_INDEX = "search_index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ class ErasureStore:
         if memories is None:
             raise LookupError(user_id)
         counts["memories"], counts["memory_revisions"] = memories["memories"], memories["revisions"]
+        counts[SEARCH_INDEX] = memories["indexed"]
         counts["memory_revisions"] += await self._do("forget_editor", user_id)
         counts["recalls"] = await self._do("delete_recalls", user_id, threads)
         counts["idempotency_keys"] = await self._do("delete_requests", user_id)
@@ -155,9 +157,9 @@ class ErasureStore:
         row = await self._connection.fetchrow(_SQL["of_person"], self._tenant_id, user_id, seen_by)
         return _stored(row).erasure if row else None
 
-    async def note(self, erasure_id: UUID, counts: Mapping[str, int]) -> None:
-        """Keep counts; what was counted before stays as it is."""
-        await self._do("note", erasure_id, _json(counts))
+    async def note(self, erasure_id: UUID, store: str, count: int) -> None:
+        """Keep a count; a larger one that was kept before stays."""
+        await self._do("note", erasure_id, store, count)
 
     async def orders_left(self, orders: Sequence[int]) -> int:
         """How many of these are still being delivered."""
@@ -173,7 +175,7 @@ class ErasureStore:
         text = certificate.model_dump_json()
         return await self._do("finish", erasure_id, text, certificate.completed_at) > 0
 
-    async def _do(self, name: str, *values: UUID | str | datetime | Sequence[UUID]) -> int:
+    async def _do(self, name: str, *values: UUID | str | int | datetime | Sequence[UUID]) -> int:
         """Run a statement; how many rows it changed."""
         said = await self._connection.execute(_SQL[name], self._tenant_id, *values)
         return int(said.rpartition(" ")[2])

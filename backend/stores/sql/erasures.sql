@@ -79,13 +79,14 @@ WITH gone AS (
        AND (m.user_id = $2 OR m.thread_id = ANY ($3::uuid[])
             OR m.source_message_id IN (
                 SELECT s.id FROM thread_messages s WHERE s.tenant_id = $1 AND s.thread_id = ANY ($3)))
-    RETURNING m.id, m.scope, m.subject_id
+    RETURNING m.id, m.scope, m.subject_id, m.indexed_at
 ), history AS (
     DELETE FROM memory_revisions r
      WHERE r.tenant_id = $1 AND (r.user_id = $2 OR r.memory_id IN (SELECT id FROM gone))
     RETURNING r.memory_id
 )
 SELECT (SELECT count(*) FROM gone) AS memories, (SELECT count(*) FROM history) AS revisions,
+       (SELECT count(*) FROM gone WHERE indexed_at IS NOT NULL) AS indexed,
        ARRAY (SELECT id FROM gone
                WHERE NOT (scope = 'user' AND subject_id = $2 OR scope = 'thread' AND subject_id = ANY ($3))) AS elsewhere;
 
@@ -171,8 +172,10 @@ SELECT id, user_id, requested_by, status, counts::text AS counts, certificate::t
  LIMIT 1;
 
 -- name: note
--- A count is noted before its step is taken, and only once: a step that is taken again finds less.
-UPDATE erasures SET counts = $3::text::jsonb || counts WHERE tenant_id = $1 AND id = $2 AND status = 'pending';
+-- A count is noted before its step is taken; a step that is taken again finds less.
+UPDATE erasures
+   SET counts = counts || jsonb_build_object($3::text, greatest((counts ->> $3::text)::bigint, $4::bigint))
+ WHERE tenant_id = $1 AND id = $2 AND status = 'pending';
 
 -- name: finish
 UPDATE erasures

@@ -107,9 +107,13 @@ class Estate:
         await self.ok("PUT", message, {"score": 1, "reason": words}, numen_user=words)
         about = {"text": f"Likes {words} a lot.", "user_id": me["user_id"], "kind": "fact"}
         memory = await self.ok("POST", f"/agents/{agent}/memories", about, idempotency_key=f"m-{me['user_id']}")
-        await self.ok("PATCH", f"/memories/{memory['id']}", {"text": f"Loves {words}."})
+        memory = await self.ok("PATCH", f"/memories/{memory['id']}", {"text": f"Loves {words}."})
         asked = {"message": f"What do you know of {words}?", "thread_id": thread}
         await self.ok("POST", f"/agents/{agent}/chat", asked, numen_user=words)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while memory["indexed_at"] is None:
+                await asyncio.sleep(0.02)
+                memory = await self.ok("GET", f"/memories/{memory['id']}")
         async with self.rows() as rows:
             await rows.execute("UPDATE users SET email = $1 WHERE id = $2", f"{words}@example.org", UUID(me["user_id"]))
             await rows.execute("ANALYZE")
@@ -165,6 +169,7 @@ async def test_no_byte_is_left_whenever_the_server_is_killed(estate: Estate) -> 
         before = holding(estate.folder, *known)
         assert any("/base/" in one for one in before), before
         assert any("/pg_wal/" in one for one in before), before
+        assert holding(estate.folder / "data" / "index", people[0])
         erasures = [await estate.erase(one) for one in people]
         await asyncio.to_thread(estate.wait_for_step, erasures[0]["id"], step)
         await asyncio.sleep(chance.choice([0, 0, chance.uniform(0, 0.3)]))
@@ -172,6 +177,7 @@ async def test_no_byte_is_left_whenever_the_server_is_killed(estate: Estate) -> 
         await estate.mortal.start()
         lived, planted = [await estate.certificate(one["id"]) for one in erasures]
         assert holding(estate.folder, *known) == [], (step, number)
+        assert holding(estate.folder / "data" / "index", *people) == [], (step, number)
         assert (planted["thread_messages"], planted["memories"], planted["runs"]) == (80, 21, 40), planted
         assert lived["thread_messages"] == 4, lived
         assert lived["search_index"] >= 1, lived

@@ -214,6 +214,7 @@ def _memories(it: Planted) -> dict[str, tuple[Any, ...]]:
         "memories.speakers": (agent, [user]),
         "memories.to_index": (ours,),
         "memories.around": (ours,),
+        "memories.replaced_by": (ours,),
         "memories.mark_indexed": (ours, [1]),
         "memories.edit": (it.memory, None, "New", b"new", None, False, None, False, user),
         "memories.forget": (ours, user),
@@ -254,7 +255,7 @@ def _erasures(it: Planted) -> dict[str, tuple[Any, ...]]:
         "erasures.open": (uuid4(), nobody, nobody, "{}", "{}"),
         "erasures.get": (it.erasure, None),
         "erasures.of_person": (user, None),
-        "erasures.note": (it.erasure, '{"search_index": 1}'),
+        "erasures.note": (it.erasure, "search_index", 1),
         "erasures.finish": (it.erasure, "{}", now),
         "erasures.found": (user, threads),
     }
