@@ -191,6 +191,13 @@ class MemoryStore:
         rows = await self._connection.fetch(_SQL["around"], self._tenant_id, list(ids))
         return [self._index_row(row) for row in rows]
 
+    async def replaced_by(self, ids: Sequence[UUID]) -> dict[UUID, list[IndexRow]]:
+        """What gave way to each of these; those to which nothing did are not in it."""
+        found: dict[UUID, list[IndexRow]] = {}
+        for *row, newer in await self._connection.fetch(_SQL["replaced_by"], self._tenant_id, list(ids)):
+            found.setdefault(UUID(int=newer.int), []).append(self._index_row(row))
+        return found
+
     async def count(self, agent_id: UUID | None = None, user_id: UUID | None = None) -> int:
         """How many there are: of the tenant, an agent, a person, or of what an agent knows of a person."""
         if user_id is not None:
@@ -217,7 +224,7 @@ class MemoryStore:
         row = await self._connection.fetchrow(_SQL["receipt"], self._tenant_id, message_id, seen_by)
         return _receipt(row) if row else None
 
-    def _index_row(self, row: Record) -> IndexRow:
+    def _index_row(self, row: Record | list[Any]) -> IndexRow:
         first, *rest = row
         return IndexRow(first, self._tenant_id, *rest)
 

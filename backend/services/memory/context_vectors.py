@@ -14,6 +14,8 @@ from backend.stores.memory_rows import IndexRow
 
 SHARES = (0.5, 0.2)
 """What the one before counts, and the one before that, against 1 for the words themselves."""
+REPLACED_SHARE = 0.5
+"""What that counts which a memory took the place of: "I moved to Lisbon" answers what "I live in Porto" answered."""
 _ONE_OCCASION = timedelta(hours=6)
 
 
@@ -22,9 +24,11 @@ def spoken(row: IndexRow) -> str:
     return f"{row.speaker}: {row.text}" if row.speaker else row.text
 
 
-def in_context(own: Vector, before: Sequence[Vector]) -> Vector:
-    """The unit vector of `own` and those `before` it, the nearest first."""
+def in_context(own: Vector, before: Sequence[Vector], replaced: Sequence[Vector] = ()) -> Vector:
+    """The unit vector of `own`, those `before` it, the nearest first, and those that it took the place of."""
     mixed = own.astype(np.float32)
+    if replaced:
+        mixed = mixed + np.float32(REPLACED_SHARE) * np.mean(replaced, axis=0, dtype=np.float32)
     for share, vector in zip(SHARES, before, strict=False):
         mixed = mixed + np.float32(share) * vector
     length = float(np.linalg.norm(mixed))

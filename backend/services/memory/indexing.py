@@ -24,14 +24,13 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What is to be indexed: the changed rows, and with them those whose vectors they have a part in."""
+    """What is to be indexed: the changed rows, those that they have a part in or have a part of, and what gave way to
+    any of them.
+    """
 
     rows: Sequence[IndexRow]
     around: Sequence[IndexRow]
-
-    @property
-    def all(self) -> Sequence[IndexRow]:
-        return [*self.rows, *self.around]
+    replaced: Mapping[UUID, Sequence[IndexRow]]
 
 
 class MemoryIndexing:
@@ -83,7 +82,8 @@ class MemoryIndexing:
         if not told.rows:
             return
         own = await self._put(told)
-        await self._settle(tenant_id, told.rows, own)
+        if winners := await self._settle(tenant_id, told.rows, own):
+            await self._put(await self._read(tenant_id, winners))
         # After all else: a memory that is marked may be counted on.
         async with self._database.tenant(tenant_id) as tx:
             await tx.memories.mark_indexed([(row.id, row.revision) for row in told.rows])
@@ -99,23 +99,29 @@ class MemoryIndexing:
             near = await tx.memories.around([row.id for row in rows if row.position is not None])
             # Two steps to each side: a vector has a part in those of the next two.
             further = await tx.memories.around([row.id for row in [*rows, *near]]) if near else []
-        return _Told(rows, [*near, *further])
+            around = [*near, *further]
+            replaced = await tx.memories.replaced_by([row.id for row in [*rows, *around]])
+        return _Told(rows, around, replaced)
 
     async def _put(self, told: _Told) -> Mapping[UUID, Vector]:
         """Put every row whose vector may be another now; the vectors of the rows' own words, without context."""
-        by_id = {row.id: row for row in told.all}
+        by_id = {row.id: row for row in [*told.rows, *told.around]}
         before = contexts(list(by_id.values()))
         changed = {row.id for row in told.rows}
         targets = [row for row in by_id.values() if row.id in changed or not changed.isdisjoint(before[row.id])]
-        needed = dict.fromkeys(one for row in targets for one in (row.id, *before[row.id]))
+        replaced = {row.id: told.replaced.get(row.id, ()) for row in targets}
+        by_id |= {one.id: one for ones in replaced.values() for one in ones}
+        needed = {one for row in targets for one in (row.id, *before[row.id], *(old.id for old in replaced[row.id]))}
         vectors = await self._embedder.embed([spoken(by_id[one]) for one in needed])
         own = dict(zip(needed, vectors, strict=True))
         points = [
             IndexPoint(
                 id=row.id,
                 namespace=row.namespace,
-                vector=in_context(own[row.id], [own[one] for one in before[row.id]]),
-                words=spoken(row),
+                vector=in_context(
+                    own[row.id], [own[one] for one in before[row.id]], [own[old.id] for old in replaced[row.id]]
+                ),
+                words=" ".join(spoken(one) for one in (row, *replaced[row.id])),
                 said_at=row.valid_from,
             )
             for row in targets
@@ -125,8 +131,9 @@ class MemoryIndexing:
 
     # --- new knowledge and old ---
 
-    async def _settle(self, tenant_id: UUID, rows: Sequence[IndexRow], own: Mapping[UUID, Vector]) -> None:
-        """Let what is new take the place of what it contradicts, whichever of the two is indexed first."""
+    async def _settle(self, tenant_id: UUID, rows: Sequence[IndexRow], own: Mapping[UUID, Vector]) -> list[UUID]:
+        """Let what is new take the place of what it contradicts, whichever is indexed first; what took a place."""
+        winners: dict[UUID, None] = {}
         for row in rows:
             # What was said in a thread stays what was said there.
             if row.scope == "thread" or row.superseded or not may_supersede(_statement(row)):
@@ -139,6 +146,8 @@ class MemoryIndexing:
                 for old, new in _outdated(row, [one for one in others if not one.superseded], near):
                     if await tx.memories.supersede(old.id, new.id):
                         self._metrics.memory_superseded_total.inc()
+                        winners[new.id] = None
+        return list(winners)
 
     async def _near(self, row: IndexRow, vector: Vector) -> Mapping[UUID, float]:
         """Memories of the same namespace that may be about the same, each with its likeness to this one."""

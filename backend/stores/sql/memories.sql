@@ -217,6 +217,13 @@ SELECT DISTINCT near.id, near.agent_id, near.scope,
        ) AS near
  WHERE m.tenant_id = $1 AND m.id = ANY ($2::uuid[]) AND near.id <> ALL ($2::uuid[]);
 
+-- name: replaced_by
+-- What gave way to each of these.
+SELECT id, agent_id, scope, CASE WHEN scope <> 'agent' THEN subject_id END AS subject_id, text, speaker, valid_from,
+       thread_id, position, superseded_at IS NOT NULL AS superseded, revision, created_at, updated_at, superseded_by
+  FROM memories
+ WHERE tenant_id = $1 AND superseded_by = ANY ($2::uuid[]);
+
 -- name: mark_indexed
 -- What was changed since it was read stays unmarked: its order is still to come.
 UPDATE memories m
@@ -228,7 +235,7 @@ UPDATE memories m
 -- What is given of text ($4, $5), kind ($6) and expiry ($8, if $7), and current again if $9; no row when that is how it
 -- is already.
 WITH before AS (
-    SELECT id, superseded_at
+    SELECT id, superseded_at, superseded_by
       FROM memories
      WHERE tenant_id = $1 AND id = $2 AND ($3::uuid IS NULL OR user_id = $3) IS TRUE
        FOR NO KEY UPDATE
@@ -243,24 +250,28 @@ WITH before AS (
      WHERE m.tenant_id = $1 AND m.id = $2 AND m.id = before.id
        AND (m.text <> $4 OR m.kind <> $6 OR $7 AND m.expires_at IS DISTINCT FROM $8
             OR $9 AND m.superseded_at IS NOT NULL) IS TRUE
-    RETURNING m.*, before.superseded_at IS NOT NULL AND $9 AS restored
+    RETURNING m.*, before.superseded_at IS NOT NULL AND $9 AS restored, before.superseded_by AS successor
 ), revision AS (
     INSERT INTO memory_revisions (tenant_id, memory_id, revision, agent_id, user_id, action, text, changed_by)
     SELECT $1, id, revision, agent_id, user_id, CASE WHEN restored THEN 'restored' ELSE 'edited' END, text, $10
       FROM changed
 ), ordered AS (
-    INSERT INTO outbox (tenant_id, kind, subject_id) SELECT $1, 'memory.index', id FROM changed
+    INSERT INTO outbox (tenant_id, kind, subject_id)
+    SELECT $1, 'memory.index', id FROM changed
+    UNION
+    SELECT $1, 'memory.index', successor FROM changed WHERE successor IS NOT NULL
 )
 SELECT id, agent_id, scope, user_id, thread_id, kind, speaker, text, origin, source_message_id, confirmations, uses,
        last_used_at, superseded_by, superseded_at, expires_at, valid_from, created_at, updated_at, indexed_at, revision
   FROM changed;
 
 -- name: forget
--- The rows go, the texts of their history go, and that they were forgotten is kept.
+-- The rows go, the texts of their history go, and that they were forgotten is kept. They had a part in the vectors of
+-- what was said after them and of what took their place: these are made anew.
 WITH gone AS (
     DELETE FROM memories
      WHERE tenant_id = $1 AND id = ANY ($2::uuid[])
-    RETURNING id, agent_id, user_id, revision
+    RETURNING id, agent_id, scope, subject_id, user_id, thread_id, position, revision, superseded_by
 ), blanked AS (
     UPDATE memory_revisions r
        SET text = NULL
@@ -273,7 +284,20 @@ WITH gone AS (
        SET superseded_by = NULL
      WHERE m.tenant_id = $1 AND m.superseded_by = ANY ($2::uuid[]) AND m.id <> ALL ($2::uuid[])
 ), ordered AS (
-    INSERT INTO outbox (tenant_id, kind, subject_id) SELECT $1, 'memory.index', id FROM gone
+    INSERT INTO outbox (tenant_id, kind, subject_id)
+    SELECT $1, 'memory.index', id FROM gone
+    UNION
+    SELECT $1, 'memory.index', superseded_by FROM gone WHERE superseded_by IS NOT NULL
+    UNION
+    SELECT $1, 'memory.index', after.id
+      FROM gone
+     CROSS JOIN LATERAL (
+           SELECT a.id
+             FROM memories a
+            WHERE a.tenant_id = $1 AND a.thread_id = gone.thread_id AND a.position > gone.position
+              AND (a.agent_id = gone.agent_id AND a.scope = gone.scope AND a.subject_id = gone.subject_id) IS TRUE
+            ORDER BY a.position
+            LIMIT 2) AS after
 )
 SELECT count(*) FROM gone;
 

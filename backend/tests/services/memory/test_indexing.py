@@ -318,3 +318,39 @@ async def test_a_watch_makes_what_is_missing_and_notices_when_it_is_back(desk: D
     await desk.deliver()
     assert desk.reindex.away == ""
     assert set(desk.index.points) == set(ids)
+
+
+async def test_what_takes_a_place_is_found_where_the_old_was_found(desk: Desk) -> None:
+    [old] = await desk.remember("I live in Porto.", days=0)
+    await desk.deliver()
+    [new] = await desk.remember("I moved to Lisbon.", days=30)
+    await desk.deliver()
+    [asked, alone] = await desk.embedder.embed(["Where do I live in?", "I moved to Lisbon."])
+    mixed = desk.point(new)
+    assert mixed.vector @ asked > alone @ asked
+    assert mixed.words == "I moved to Lisbon. I live in Porto."
+    async with desk.database.tenant(desk.caller.tenant_id) as tx:
+        await tx.memories.edit(old, None, MemoryUpdate(superseded=False), None)
+    await desk.deliver()
+    assert desk.point(new).words == "I moved to Lisbon."
+    assert (desk.point(new).vector == alone).all()
+
+
+async def test_what_is_forgotten_leaves_no_part_of_itself_in_the_vectors_of_others(desk: Desk) -> None:
+    place = {"thread_id": desk.thread_id}
+    texts = ["a secret", "word2", "word3", "word4"]
+    said = [desk.memory(text, position=at, valid_from=NOW, **place) for at, text in enumerate(texts)]
+    [old] = await desk.remember("I live in Porto.", days=0)
+    secret, *rest = await desk.keep(said)
+    await desk.deliver()
+    [new] = await desk.remember("I moved to Lisbon.", days=30)
+    await desk.deliver()
+    async with desk.database.tenant(desk.caller.tenant_id) as tx:
+        await tx.memories.forget([secret, old], None)
+    await desk.deliver()
+    kept = {one: desk.point(one) for one in (*rest, new)}
+    desk.index.points.clear()
+    await desk.reindex.everything()
+    await desk.deliver()
+    assert all((desk.point(one).vector == point.vector).all() for one, point in kept.items())
+    assert desk.point(new).words == "I moved to Lisbon."
