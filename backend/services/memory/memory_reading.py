@@ -13,6 +13,7 @@ _TIME = re.compile(
     r"|\d{4})\b",
     re.IGNORECASE,
 )
+_FIRST_PERSON = re.compile(r"\b(?:i|me|my|mine|myself|we|us|our)\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _NOT_A_WORD = re.compile(r"[\W_]+")
 
@@ -28,6 +29,11 @@ def asking_share(text: str) -> float:
 def tells_time(text: str) -> bool:
     """Whether it says when something was or will be."""
     return bool(_TIME.search(text))
+
+
+def tells_of_speaker(text: str) -> bool:
+    """Whether who said it speaks of themselves."""
+    return bool(_FIRST_PERSON.search(text))
 
 
 def plain(text: str) -> str:

@@ -39,10 +39,11 @@ class Shares:
     span: float = 0.25
     asking: float = -0.10
     time: float = 0.20
+    person: float = 0.50
 
     @property
     def most(self) -> float:
-        """The sum for a memory for which everything speaks."""
+        """The sum for a memory for which everything speaks that a question can name."""
         return self.own + self.session + self.words + self.speaker + self.span + self.time
 
 
@@ -52,7 +53,8 @@ SHARES = Shares()
 @dataclass(frozen=True, slots=True)
 class Signs:
     """What speaks for each candidate: arrays of one length. `session` numbers what was said on one occasion;
-    `asking` is the share of a memory that is a question; `time` is set where the question is when, and it says so.
+    `asking` is the share of a memory that is a question; `time` is set where the question is when, and it says so;
+    `person` where the question is what is known of somebody, and it tells of them.
     """
 
     likeness: Floats
@@ -62,6 +64,7 @@ class Signs:
     span: Flags
     asking: Floats
     time: Flags
+    person: Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def relevance(signs: Signs, shares: Shares = SHARES) -> Floats:
     if most > 0:
         total = total + shares.words * signs.word_score / most
     total = total + shares.speaker * signs.speaker + shares.span * signs.span
-    return total + shares.asking * signs.asking + shares.time * signs.time
+    return total + shares.asking * signs.asking + shares.time * signs.time + shares.person * signs.person
 
 
 def as_share(relevant: Floats, shares: Shares = SHARES) -> Floats:

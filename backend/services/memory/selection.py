@@ -14,7 +14,7 @@ from backend.models.memory_settings import MemorySettings
 from backend.models.namespace import Namespace
 from backend.ports import IndexHit, MissedMemory, PromptMessage, RecalledMemory, Vector
 from backend.services.memory.confidence import Calibration, confidence, evidence_of_words, noise
-from backend.services.memory.memory_reading import asking_share, plain, tells_time
+from backend.services.memory.memory_reading import asking_share, plain, tells_of_speaker, tells_time
 from backend.services.memory.query_dates import Span
 from backend.services.memory.query_reading import QueryReading
 from backend.services.memory.ranking import (
@@ -155,7 +155,12 @@ def _signs(hits: Sequence[IndexHit], rows: Sequence[RecallRow], reading: QueryRe
         span=np.array([_inside(row.valid_from, reading.spans) for row in rows]),
         asking=np.array([asking_share(row.text) for row in rows]),
         time=np.array([reading.wants_time and tells_time(row.text) for row in rows]),
+        person=np.array([reading.of_person and _tells_of_person(row) for row in rows]),
     )
+
+
+def _tells_of_person(row: RecallRow) -> bool:
+    return row.scope == "user" and (row.kind != "message" or tells_of_speaker(row.text))
 
 
 def _occasion(row: RecallRow) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.services.memory.memory_reading import asking_share, plain, tells_time
+from backend.services.memory.memory_reading import asking_share, plain, tells_of_speaker, tells_time
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,13 @@ def test_it_tells_a_time(text: str) -> None:
 @pytest.mark.parametrize("text", ["I moved", "The last straw", "He has 12 cats", ""])
 def test_it_tells_none(text: str) -> None:
     assert not tells_time(text)
+
+
+def test_who_speaks_of_themselves_or_not() -> None:
+    assert tells_of_speaker("My dog is called Rex")
+    assert tells_of_speaker("It is good for us.")
+    assert not tells_of_speaker("About ten minutes")
+    assert not tells_of_speaker("The mystic river")
 
 
 def test_plain_words_are_the_same_whatever_their_signs() -> None:

@@ -40,6 +40,7 @@ def signs(likeness: list[float], **more: Any) -> Signs:
         "span": [False] * count,
         "asking": [0.0] * count,
         "time": [False] * count,
+        "person": [False] * count,
     }
     return Signs(**{name: np.array(value) for name, value in (defaults | more).items()})
 
@@ -69,7 +70,7 @@ def test_likeness_alone_is_relevance_alone() -> None:
     assert relevance(signs([0.5, 0.2])).tolist() == pytest.approx([0.5, 0.2])
 
 
-@pytest.mark.parametrize("sign", ["speaker", "span", "time"])
+@pytest.mark.parametrize("sign", ["speaker", "span", "time", "person"])
 def test_each_sign_speaks_for_a_memory(sign: str) -> None:
     [with_it, without] = relevance(signs([0.3, 0.3], **{sign: [True, False]}))
     assert with_it - without == pytest.approx(getattr(SHARES, sign))
