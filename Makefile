@@ -43,6 +43,12 @@ test-crash: dev ## kill a working server a hundred times, and one that erases so
 	NUMEN_TEST_KILLS=100 $(BIN)/pytest backend/tests/api/test_crash.py
 	NUMEN_TEST_KILLS=24 $(BIN)/pytest backend/tests/api/test_erasure.py -k killed
 
+bench-memory: dev ## how well memory finds what was said: make bench-memory DATA=conversations.json SPLIT=ids.txt
+	$(BIN)/python -m benchmarks.memory_retriever --data $(DATA) --split $(SPLIT)
+
+bench-memory-scale: dev ## how fast memory is among many: make bench-memory-scale MEMORIES=20000
+	$(BIN)/python -m benchmarks.memory_scale --memories $(or $(MEMORIES),20000)
+
 migrate: setup ## bring the database's schema up to date
 	$(BIN)/numen migrate
 

@@ -53,21 +53,24 @@ class MemoryParts:
 
 @asynccontextmanager
 async def open_memory(
-    settings: Settings, database: Database, clock: Clock, metrics: Metrics
+    settings: Settings, database: Database, clock: Clock, metrics: Metrics, embedder: Embedder | None = None
 ) -> AsyncGenerator[MemoryParts]:
-    """Memory, whose heavy parts open at their first use. Errors: `Misconfigured`."""
+    """Memory, whose heavy parts open at their first use; with another embedder than the settings', where one is given.
+
+    Errors: `Misconfigured`.
+    """
     from backend.gateways.mem0_index import Mem0Index  # noqa: PLC0415 — the client of Qdrant is slow to import
 
     async with AsyncExitStack() as stack:
-        embedder = CachedEmbedder(await _embedder(settings, clock))
-        stack.push_async_callback(embedder.close)
-        index = Mem0Index(_index_client(settings), embedder, metrics)
+        cached = CachedEmbedder(embedder or await _embedder(settings, clock))
+        stack.push_async_callback(cached.close)
+        index = Mem0Index(_index_client(settings), cached, metrics)
         stack.push_async_callback(index.close)
         reindex = Reindex(database, index, lambda: relay.wake())  # noqa: PLW0108 — it is made below
-        indexing = MemoryIndexing(database, index, embedder, metrics, reindex.prepare)
+        indexing = MemoryIndexing(database, index, cached, metrics, reindex.prepare)
         relay = OutboxRelay(database, {INDEX: indexing.deliver}, metrics, batch=INDEXED_AT_ONCE, rest=0)
-        engine = MemoryEngine(database, index, embedder, clock, metrics, relay.wake)
-        yield MemoryParts(engine, embedder, relay, reindex)
+        engine = MemoryEngine(database, index, cached, clock, metrics, relay.wake)
+        yield MemoryParts(engine, cached, relay, reindex)
 
 
 async def warm_up(memory: MemoryParts) -> None:
