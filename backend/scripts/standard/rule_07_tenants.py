@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 
+from backend.models.erasure import Certificate
 from backend.scripts.standard.door import Door, is_problem
-from backend.scripts.standard.ground import Ground, contract
+from backend.scripts.standard.ground import Ground, ScratchTenant, contract
 from backend.scripts.standard.proof import Proof, Unproved
 from backend.scripts.standard.routes import Route, routes
+from backend.stores.erasures import ErasurePlan
 
 Ids = Mapping[str, str]
 _NOT_IDS = {"version": "1.0.0", "a": "1.0.0", "b": "1.1.0"}
@@ -22,7 +25,7 @@ async def prove(ground: Ground, proof: Proof) -> None:
     """Another tenant sees nothing, on every door."""
     openapi = (await ground.door.outside("/openapi.json")).json()
     known = list(routes(openapi))
-    ours, theirs = await _belongings(ground.door), await _belongings(ground.stranger.door)
+    ours, theirs = [await _belongings(ground, one) for one in (ground.home, ground.stranger)]
     before = await _state(ground.door, ours)
     await _every_route(ground, proof, [one for one in known if one.parameters], ours)
     await _mixed_ids(ground.stranger.door, proof, ours, theirs)
@@ -32,8 +35,9 @@ async def prove(ground: Ground, proof: Proof) -> None:
     proof.show("nothing of the first tenant was changed by all this")
 
 
-async def _belongings(door: Door) -> dict[str, str]:
+async def _belongings(ground: Ground, tenant: ScratchTenant) -> dict[str, str]:
     """One thing of each kind, by the name that paths have for its id."""
+    door = tenant.door
     agent = await door.create(contract("Private"))
     await door.ok("PATCH", f"/agents/{agent['id']}", {"traits": {"humor": 90}})
     reply = await door.ok("POST", f"/agents/{agent['id']}/chat", {"message": "This is private."})
@@ -46,8 +50,20 @@ async def _belongings(door: Door) -> dict[str, str]:
         "run_id": reply["metadata"]["run_id"],
         "api_key_id": key["id"],
         "memory_id": memory["id"],
+        **await _erasure(ground, tenant),
         **_NOT_IDS,
     }
+
+
+async def _erasure(ground: Ground, tenant: ScratchTenant) -> dict[str, str]:
+    """A person who can be erased, and the record of an erasure: a real one would keep the deployment busy."""
+    person, now = uuid4(), datetime.now(UTC)
+    done = Certificate(stores=[], requested_at=now, completed_at=now, not_verified=[])
+    async with ground.database.tenant(tenant.tenant_id) as tx:
+        await tx.users.insert(person, None, "numen doctor")
+        erasure = await tx.erasures.open(uuid4(), uuid4(), tenant.user_id, {}, ErasurePlan())
+        await tx.erasures.finish(erasure.id, done)
+    return {"user_id": str(person), "erasure_id": str(erasure.id)}
 
 
 async def _state(door: Door, ids: Ids) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -32,6 +33,13 @@ async def known(person: Person, url: str, *texts: str, **more: Any) -> list[dict
 
 async def turn(person: Person, agent_id: str, message: str, **rest: Any) -> dict[str, Any]:
     return await person.ok("POST", f"{AGENTS}/{agent_id}/chat", {"message": message}, **rest)
+
+
+async def indexed(person: Person, url: str) -> None:
+    """Wait until everything that the agent knows can be found."""
+    async with asyncio.timeout(20):
+        while not all(one["indexed_at"] for one in await person.ok("GET", url)):  # noqa: ASYNC110 — over HTTP
+            await asyncio.sleep(0.02)
 
 
 async def test_keeping_says_where(person: Person, url: str) -> None:
@@ -105,10 +113,10 @@ async def test_a_walk_over_all_pages_meets_each_once(person: Person, url: str) -
     ] == seen[56:]
 
 
-async def test_searching(api: Api, person: Person, url: str) -> None:
+async def test_searching(person: Person, url: str) -> None:
     texts = ("My boat is called Heron.", "My sister bakes bread.", "The harbour is closed in winter.")
     await known(person, url, *texts)
-    await api.settled()
+    await indexed(person, url)
     found = await person.ok("GET", f"{url}/search", params={"q": "What is my boat called?"})
     assert found[0]["memory"]["text"] == "My boat is called Heron."
     parts = found[0]["parts"]
@@ -158,9 +166,9 @@ async def test_reading_and_correcting(person: Person, url: str) -> None:
     ]
 
 
-async def test_forgetting(api: Api, person: Person, url: str) -> None:
+async def test_forgetting(person: Person, url: str) -> None:
     [memory] = await known(person, url, "My boat is called Heron.")
-    await api.settled()
+    await indexed(person, url)
     where = f"{MEMORIES}/{memory['id']}"
     forgotten = await person.http.delete(where)
     assert (forgotten.status_code, forgotten.content) == (204, b"")
@@ -171,10 +179,10 @@ async def test_forgetting(api: Api, person: Person, url: str) -> None:
     assert [(one["action"], one["text"]) for one in history] == [("created", None), ("forgotten", None)]
 
 
-async def test_an_answer_from_another_thread_is_explained(api: Api, person: Person, url: str) -> None:
+async def test_an_answer_from_another_thread_is_explained(person: Person, url: str) -> None:
     agent_id = url.split("/")[-2]
     told = await turn(person, agent_id, "My boat is called Heron, and it lies in the harbour of Faro.")
-    await api.settled()
+    await indexed(person, url)
     answer = await turn(person, agent_id, "Where does my boat lie?")
     assert answer["thread_id"] != told["thread_id"]
     assert "Faro" in answer["response"]
@@ -195,7 +203,7 @@ async def test_an_answer_from_another_thread_is_explained(api: Api, person: Pers
         await person.ok("PUT", feedback, {"score": score})
     memory = await person.ok("GET", f"{MEMORIES}/{first['memory_id']}")
     assert (memory["confirmations"], memory["uses"]) == (0.5, 1)
-    await api.settled()
+    await indexed(person, url)
     now = (await person.ok("GET", where, params={"as_of": "now"}))["recalled"][0]
     assert (now["rank"], now["rank_now"]) == (1, 1)
     assert now["parts_now"]["reinforcement"] > now["parts"]["reinforcement"] == 0
@@ -222,11 +230,11 @@ async def test_what_has_no_receipt_says_why(person: Person) -> None:
     assert (await refusal(random_id()))[:2] == (404, "message-not-found")
 
 
-async def test_people_behind_one_key_have_memories_of_their_own(api: Api, person: Person, url: str) -> None:
+async def test_people_behind_one_key_have_memories_of_their_own(person: Person, url: str) -> None:
     agent_id = url.split("/")[-2]
     one, other = ({"numen-user": name} for name in ("customer-1", "customer-2"))
     await turn(person, agent_id, "My boat is called Heron.", headers=one)
-    await api.settled()
+    await indexed(person, url)
     mine = await person.ok("GET", url, headers=one)
     assert [memory["text"] for memory in mine] == ["My boat is called Heron."]
     assert await person.ok("GET", url, headers=other) == []
