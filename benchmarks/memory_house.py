@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 from uuid import UUID, uuid4
 
 from backend.container import open_agents, open_database, system_caller
@@ -60,6 +60,12 @@ class MemoryHouse:
         self._thread = threading.Thread(target=self._loop.run_forever, name="memory house", daemon=True)
         self._thread.start()
         self.run(self._open(embedder))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def run(self, work: Coroutine[None, None, Result]) -> Result:
         """What this coroutine gives, from any thread but the house's own."""

@@ -147,15 +147,15 @@ def main() -> None:
     parser.add_argument("--split", required=True, type=Path, help="ids of the conversations to ask about, one a line")
     arguments = parser.parse_args()
     conversations = load(arguments.data, arguments.split)
-    house, tally, lines = MemoryHouse(), Tally(), list[str]()
-    retriever = MemoryRetriever(house)
-    for conversation in conversations:
-        first, started = len(tally.weighted), time.perf_counter()
-        retriever.index(conversation)
-        tally.ingesting += time.perf_counter() - started
-        tally.ask(retriever, conversation.questions)
-        lines.append(_line(f"  {conversation.id}", average(tally.weighted[first:])))
-    house.close()
+    tally, lines = Tally(), list[str]()
+    with MemoryHouse() as house:
+        retriever = MemoryRetriever(house)
+        for conversation in conversations:
+            first, started = len(tally.weighted), time.perf_counter()
+            retriever.index(conversation)
+            tally.ingesting += time.perf_counter() - started
+            tally.ask(retriever, conversation.questions)
+            lines.append(_line(f"  {conversation.id}", average(tally.weighted[first:])))
     turns = sum(len(one.turns) for one in conversations)
     print(f"{len(conversations)} conversations, {turns} turns, {len(tally.weighted)} questions")
     print(" " * 24 + "".join(f"{one:>11}" for one in MEASURES))
