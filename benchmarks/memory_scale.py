@@ -36,7 +36,8 @@ _WHO = (
 _DID = ("visited", "painted", "sold", "repaired", "planted", "lost", "found", "borrowed", "photographed", "wrote about")
 _WHAT = (
     "the old bicycle", "a walnut tree", "the blue kitchen", "a letter from Vienna", "the harbour", "a piano",
-    "two tickets", "the garden shed", "an unfinished novel", "the winter coat", "a stray cat", "the church bells", "our first flat",
+    "two tickets", "the garden shed", "an unfinished novel", "the winter coat", "a stray cat", "the church bells",
+    "our first flat",
 )  # fmt: skip
 _WHEN = (
     "last spring",
