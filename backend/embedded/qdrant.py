@@ -72,16 +72,24 @@ class _Engine(QdrantBase):
     def __init__(self, root: Path) -> None:
         super().__init__()
         self.root = root
-        self._lock = DataFolderLock(root).acquire()
+        self._lock = DataFolderLock(root)
         self._registry = threading.Lock()
         self._collections: dict[str, EdgeCollection] = {}
-        root.chmod(0o700)  # vectors and namespaces are nobody else's business
+        self._take_folder()
         for folder in sorted(one for one in root.iterdir() if is_collection(one)):
             try:
                 self._collections[folder.name] = EdgeCollection.open(folder)
             except CollectionLost as lost:
                 _log.error("a collection cannot be read and is removed", collection=folder.name, reason=str(lost))
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _take_folder(self) -> None:
+        """Hold the folder alone; again where it was removed, with the lock in it."""
+        if not self._lock.path.exists():
+            self._lock.release()
+        if not self._lock.held:
+            self._lock.acquire()
+        self.root.chmod(0o700)  # vectors and namespaces are nobody else's business
 
     # --- collections
 
@@ -117,6 +125,7 @@ class _Engine(QdrantBase):
         with self._registry, _as_answers(collection_name):
             if exists or collection_name in self._collections:
                 raise _answer(HTTPStatus.CONFLICT, f"Collection `{collection_name}` already exists!")
+            self._take_folder()
             self._collections[collection_name] = EdgeCollection.create(self.root / collection_name, shape)
         return True
 

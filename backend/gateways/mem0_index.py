@@ -38,7 +38,7 @@ class Mem0Index:
     """
 
     def __init__(
-        self, open_client: Callable[[], QdrantClient], embedder: Embedder, metrics: Metrics, *, readers: int = 2
+        self, open_client: Callable[[], QdrantClient], embedder: Embedder, metrics: Metrics, *, readers: int = 4
     ) -> None:
         self.collection = collection_name(embedder.name, embedder.dimensions)
         self._dimensions = embedder.dimensions
