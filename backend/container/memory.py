@@ -21,7 +21,7 @@ from backend.services.memory.extraction import ExtractionParts, MemoryExtraction
 from backend.services.memory.indexing import KIND as INDEX
 from backend.services.memory.indexing import MemoryIndexing
 from backend.services.memory.reindex import Reindex
-from backend.services.outbox_relay import OutboxRelay
+from backend.services.outbox_relay import LEASE_SECONDS, OutboxRelay
 from backend.stores.postgres_scrubber import PostgresScrubber
 from backend.telemetry import get_logger
 
@@ -172,7 +172,8 @@ def erasing_relay(settings: Settings, database: Database, memory: MemoryParts, l
     scrubber = PostgresScrubber(logins.owner) if settings.embedded else None
     engine = memory.engine
     job = ErasureJob(database, engine.index, scrubber, engine.clock, [memory.embedder.forget, forget_texts])
-    return OutboxRelay(database, {ERASE: job.deliver}, engine.metrics, lease_seconds=_ERASURE_SECONDS)
+    lease = _ERASURE_SECONDS if scrubber else LEASE_SECONDS
+    return OutboxRelay(database, {ERASE: job.deliver}, engine.metrics, lease_seconds=lease)
 
 
 def memory_jobs(memory: MemoryParts, *relays: OutboxRelay) -> list[Job]:
