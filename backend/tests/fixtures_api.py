@@ -134,6 +134,7 @@ def api_settings(database_url: str, prompts_dir: Path, **rest: Any) -> Settings:
         "auth": "keys",
         "bootstrap_key": SecretStr(BOOTSTRAP_KEY),
         "openai_api_key": SecretStr("sk-test-0123456789abcdef"),
+        "memory_extraction": False,  # it asks the model some time after a turn, and tests count its calls
         **rest,
     }
     return Settings(**values)

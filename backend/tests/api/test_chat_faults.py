@@ -149,7 +149,8 @@ async def test_a_stream(hurried: Api, openai_server: OpenAIServer, kind: FaultKi
     events = await turn.streamed()
     told_in_time(started)
     last = events[-1]
-    assert [event.type for event in events if event.type != "message.delta"] == ["run.started", "run.failed"]
+    told = [event.type for event in events if event.type != "message.delta"]
+    assert told == ["run.started", "memory.recalled", "run.failed"]
     codes = {one.code for one in (error, *error.__subclasses__())}
     assert last.data["code"] in codes
     assert last.data["detail"]
