@@ -12,6 +12,7 @@ from starlette.responses import Response
 from backend.errors import (
     AgentNotFound,
     Conflict,
+    DatabaseUnavailable,
     EmbedderUnavailable,
     IndexUnavailable,
     Invalid,
@@ -53,10 +54,10 @@ from backend.routers.problems import PROBLEM_RESPONSES, problem_responses
 
 router = APIRouter(prefix="/api/v1", tags=["memories"], route_class=IdempotentRoute, responses=PROBLEM_RESPONSES)
 LONGEST_WORDS = 2000
-_NO_AGENT = problem_responses(AgentNotFound)
 _NO_MEMORY = problem_responses(MemoryNotFound)
 _WRITING = problem_responses(AgentNotFound, ThreadNotFound, UserNotFound)
-_SEARCHING = problem_responses(AgentNotFound, IndexUnavailable, EmbedderUnavailable)
+_NO_SEARCH = (DatabaseUnavailable, IndexUnavailable, EmbedderUnavailable)
+_SEARCHING = problem_responses(AgentNotFound, *_NO_SEARCH)
 _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "You have this revision already (If-None-Match)"}}
 _KNOWN: dict[int | str, dict[str, Any]] = {
     200: {"model": Memory, "description": "This was known already: the memory that says so, confirmed"}
@@ -212,7 +213,7 @@ async def forget_thread_memories(caller: Member, memories: Memories, thread_id: 
 @router.get(
     "/messages/{message_id}/recall",
     response_model=RecallReceipt,
-    responses=problem_responses(MessageNotFound, ReceiptNotFound, IndexUnavailable, EmbedderUnavailable),
+    responses=problem_responses(MessageNotFound, ReceiptNotFound, *_NO_SEARCH),
     operation_id="getRecall",
 )
 async def get_recall(

@@ -11,12 +11,12 @@ import pytest
 
 from backend.errors import IndexUnavailable, MessageNotFound, ReceiptNotFound, ThreadNotFound
 from backend.models.memory import Memory, MemoryCreate, MemoryUpdate, ScoreParts
-from backend.models.tenant import Caller, Role
+from backend.models.tenant import Caller
 from backend.models.thread import Feedback
 from backend.stores.database import Database
 from backend.stores.memory_rows import LeftOutMemory, ShownMemory, StoredReceipt
 from backend.tests.factories import TenantFactory, make_user
-from backend.tests.services.memory.remembering import Remembering
+from backend.tests.services.memory.remembering import Remembering, admin, agent, house, member
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -25,24 +25,7 @@ QUESTION = "Where is my boat?"
 PARTS = ScoreParts(score=0.5, relevance=0.5, semantic=0.5, recency=0.5, reinforcement=0.0)
 
 
-@pytest.fixture
-def house(database: Database) -> Remembering:
-    return Remembering(database)
-
-
-@pytest.fixture
-async def admin(tenant: TenantFactory) -> Caller:
-    return await tenant(Role.ADMIN)
-
-
-@pytest.fixture
-async def member(admin: Caller, database: Database) -> Caller:
-    return await make_user(database, admin.tenant_id)
-
-
-@pytest.fixture
-async def agent(house: Remembering, admin: Caller) -> UUID:
-    return await house.agent(admin)
+__all__ = ["admin", "agent", "house", "member"]
 
 
 async def known(house: Remembering, admin: Caller, agent: UUID, user_id: UUID, *texts: str) -> list[Memory]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import pytest
+
 from backend.models.agent_requests import AgentCreateRequest
-from backend.models.tenant import Caller
+from backend.models.memory import Memory, MemoryCreate, MemoryFilter
+from backend.models.tenant import Caller, Role
 from backend.ports import IndexPoint
 from backend.services.agent_service import AgentService
 from backend.services.contract_check import ContractCheck
@@ -18,6 +21,7 @@ from backend.services.receipt_service import ReceiptService
 from backend.services.thread_manager import ThreadManager
 from backend.stores.database import Database
 from backend.telemetry import Metrics
+from backend.tests.factories import TenantFactory, make_user
 from backend.tests.fakes import FakeIndex, FrozenClock, HashEmbedder
 
 if TYPE_CHECKING:
@@ -68,3 +72,46 @@ class Remembering:
 
     def _wake(self) -> None:
         self.woken += 1
+
+
+@pytest.fixture
+def house(database: Database) -> Remembering:
+    return Remembering(database)
+
+
+@pytest.fixture
+def memories(house: Remembering) -> MemoryService:
+    return house.memories
+
+
+@pytest.fixture
+async def admin(tenant: TenantFactory) -> Caller:
+    return await tenant(Role.ADMIN)
+
+
+@pytest.fixture
+async def member(admin: Caller, database: Database) -> Caller:
+    return await make_user(database, admin.tenant_id)
+
+
+@pytest.fixture
+async def other(admin: Caller, database: Database) -> Caller:
+    return await make_user(database, admin.tenant_id)
+
+
+@pytest.fixture
+async def agent(house: Remembering, admin: Caller) -> UUID:
+    return await house.agent(admin)
+
+
+async def kept(memories: MemoryService, caller: Caller, agent: UUID, text: str, **more: Any) -> Memory:
+    """What is known from now on."""
+    memory, _ = await memories.create(caller, agent, MemoryCreate(text=text, **more))
+    return memory
+
+
+async def texts(memories: MemoryService, caller: Caller, agent: UUID, **which: Any) -> list[str]:
+    """What is listed, newest first."""
+    page = await memories.list_page(caller, MemoryFilter(agent, **which), None, 50, 0)
+    assert page.total == len(page.items)
+    return [one.text for one in page.items]
