@@ -36,8 +36,9 @@ fix: dev ## format, and repair what ruff can repair
 test: dev ## all tests, with coverage
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term
 
-test-fuzz: dev ## all hostile requests, and thousands made up from the OpenAPI document
-	NUMEN_TEST_THOROUGH=1 $(BIN)/pytest backend/tests/api/test_hostile.py backend/tests/api/test_fuzz.py
+test-fuzz: dev ## all hostile requests, thousands made up from the OpenAPI document, 5,000 searches for canaries
+	NUMEN_TEST_THOROUGH=1 $(BIN)/pytest backend/tests/api/test_hostile.py backend/tests/api/test_fuzz.py \
+	    backend/tests/gateways/test_mem0_isolation.py
 
 test-crash: dev ## kill a working server a hundred times, and one that erases somebody
 	NUMEN_TEST_KILLS=100 $(BIN)/pytest backend/tests/api/test_crash.py

@@ -74,7 +74,7 @@ async def test_what_is_known_and_what_is_said_twice_is_left_out(extractor: Mem0E
 
 RUBBISH = [
     "", "   ", "no", "I cannot do that.", "null", "[]", "{}", "42", '"text"', "true", "{", '{"memory": ',
-    '{"memory": null}', '{"memory": "User likes tea"}', '{"memory": 7}', '{"memory": {"text": "x"}}', '{"memory": ["tea"]}',
+    '{"memory": null}', '{"memory": "likes tea"}', '{"memory": 7}', '{"memory": {"text": "x"}}', '{"memory": ["tea"]}',
     '{"memory": [null]}', '{"memory": [{"text": null}]}', '{"memory": [{"text": 5}]}', '{"memory": [{"text": ["a"]}]}',
     '{"memory": [{"text": {"a": "b"}}]}', '{"memory": [{"fact": "x"}]}', '{"memory": [[["x"]]]}', '[{"text": "x"}]',
     '{"facts": ["x"]}', "```json\n{\n```", "<think>hm</think>", "{" * 10_000, "[" * 5_000, "\ufffd" * 50, named(""),
