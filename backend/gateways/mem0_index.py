@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -97,20 +98,13 @@ class Mem0Index:
             await self._write(lambda store: store.insert(vectors, payloads, ids))
 
     async def remove(self, ids: Sequence[UUID]) -> None:
-        """Take these out; ids that are not there are fine."""
+        """Take these out, of this and every older collection of ours; ids that are not there are fine."""
         for page in _pages([str(one) for one in ids]):
-            chosen = models.PointIdsList(points=list(page))
-            await self._write(lambda store, chosen=chosen: store.client.delete(store.collection, chosen))
+            await self._write(partial(_delete, models.PointIdsList(points=list(page))))
 
     async def remove_namespace(self, namespace: Namespace) -> None:
         """Take out everything of one namespace, from this and every older collection of ours."""
-
-        def remove(store: WordlessQdrant) -> None:
-            chosen = models.FilterSelector(filter=store.inside([str(namespace)]))
-            for name in _ours(store.client):
-                store.client.delete(name, chosen)
-
-        await self._write(remove)
+        await self._write(lambda store: _delete(models.FilterSelector(filter=store.inside([str(namespace)])), store))
 
     async def count(self, namespace: Namespace | None = None) -> int:
         """How many points there are (of one namespace)."""
@@ -207,6 +201,11 @@ class Mem0Index:
 def collection_name(embedder: str, dimensions: int) -> str:
     """The collection of an embedder: vectors of two models, or of two sizes, are never in one."""
     return f"{PREFIX}{re.sub(r'[^a-z0-9_-]+', '-', embedder.lower())}_{dimensions}"
+
+
+def _delete(chosen: models.PointIdsList | models.FilterSelector, store: WordlessQdrant) -> None:
+    for name in dict.fromkeys([store.collection, *_ours(store.client)]):
+        store.client.delete(name, chosen)
 
 
 def _ours(client: QdrantClient) -> list[str]:

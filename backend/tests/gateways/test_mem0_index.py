@@ -182,10 +182,12 @@ async def test_a_wiped_index_is_missing_until_it_is_prepared(house: House) -> No
     shutil.rmtree(house.folder / house.index.collection)
     with pytest.raises(IndexMissing):
         await house.find("one", mine)
-    for call in (house.index.count(), house.index.vectors([one]), house.index.remove([one]), house.keep(mine, "x")):
+    for call in (house.index.count(), house.index.vectors([one]), house.keep(mine, "x")):
         with pytest.raises(IndexMissing):
             await call
-    await house.index.remove_namespace(mine)
+    for removal in (house.index.remove([one]), house.index.remove_namespace(mine)):
+        with pytest.raises(IndexMissing):
+            await removal
     assert await house.index.prepare()
     await house.keep(mine, "one", ids=[one])
     assert set(await house.find("one", mine)) == {one}
@@ -252,7 +254,7 @@ def test_a_collection_is_of_one_embedder() -> None:
 async def test_older_collections_are_cleaned_and_dropped(server_house: House) -> None:
     mine, other = namespace(user=1), namespace(user=2)
     await server_house.keep(mine, "one")
-    await server_house.keep(other, "one")
+    _, second = await server_house.keep(other, "one", "two")
     newer = server_house.another(HashEmbedder("newer", 32))
     foreign = "somebody_elses"
     server = server_house.server
@@ -261,6 +263,7 @@ async def test_older_collections_are_cleaned_and_dropped(server_house: House) ->
     assert await newer.prepare()
     assert await newer.count() == 0
     await newer.remove_namespace(mine)
+    await newer.remove([second])
     assert await server_house.index.count(mine) == 0
     assert await server_house.index.count(other) == 1
     assert await newer.drop_others() == 1
