@@ -30,7 +30,7 @@ class _Frame:
 
 
 def _frame(attribute: str, pattern: str, *, new: bool = False) -> _Frame:
-    return _Frame(attribute, re.compile(pattern, re.VERBOSE), new)
+    return _Frame(stem(attribute), re.compile(pattern, re.VERBOSE), new)
 
 
 _FRAMES = (
@@ -56,6 +56,12 @@ _FRAMES = (
     _frame("job", rf"{_AM}work(?:s|ing)?\ as\ (?P<value>.+?)(?:\ (?:at|for|in|with)\ .+)?"),
     _frame("job", rf"{_HAVE}bec(?:a|o)me\ an?\ (?P<value>.+)", new=True),
     _frame(
+        "job",
+        rf"""{_HAVE}(?:started|begun|got|took)(?:\ (?:an?|my|the))?(?:\ new)?(?:\ (?:job|work|position|role))?
+        \ as\ an?\ (?P<value>.+)""",
+        new=True,
+    ),
+    _frame(
         "age",
         rf"(?:am|is|are|{_HAVE}turned)\ (?P<number>\d{{1,3}}|{_NUMBER})(?:\ years?)?(?:\ of\ age)?(?:\ old)?",
     ),
@@ -80,14 +86,25 @@ _IS = re.compile(
 )
 _REBOOKED = re.compile(
     r"""(?:(?:was|were|is|are|got|ha(?:s|ve)\ been|been)\ )?
-    (?:moved|rescheduled|postponed|pushed|changed|brought\ forward|shifted)(?:\ (?:back|forward))?
-    (?:\ from\ (?P<old>.+?))?\ (?:to|for|until)\ (?P<value>.+)""",
+    (?: moved | rescheduled | postponed | pushed | changed | brought | shifted | raised | increased | lowered | cut
+      | reduced | extended | dropped | rose | fell | grew | went | relocated | switched | renamed )
+    (?:\ (?:back|forward|up|down))?(?:\ from\ (?P<old>.+?))?\ (?:to|for|until)\ (?P<value>.+)""",
     re.VERBOSE,
 )
 _CHANGED = re.compile(r"(?:has |have )?changed(?: \w+)?$")
 _I_CHANGED = re.compile(
     r"(?:have |has )?(?P<verb>changed|got|have|has)(?: (?:an?|my|the|their))?(?P<fresh> new)?"
     r" (?P<thing>[\w ]+?)(?: to (?P<value>.+))?$"
+)
+_REARRANGED = re.compile(
+    r"""(?:moved|pushed|postponed|rescheduled|changed|switched|shifted|raised|increased|lowered|cut|reduced|extended)
+    (?:\ back|\ forward)?\ (?:my|our|the)\ (?P<thing>[\w ]+?)(?:\ from\ .+?)?\ (?:to|until|for)\ (?P<value>.+)""",
+    re.VERBOSE,
+)
+_IS_MINE = re.compile(r"is (?:my|our)(?P<fresh> new)? (?P<thing>[\w ]+)$")
+_CHANGED_TO = re.compile(
+    r"(?:have |has )?(?:switched|changed|upgraded|converted|migrated)(?: over)? to"
+    r" (?:an? |the )?(?P<value>.+ )?(?P<thing>\w+)$"
 )
 _TYPED = re.compile(
     r"""\d | @ | \b(?: one | two | three | four | five | six | seven | eight | nine | ten | eleven | twelve | noon
@@ -110,20 +127,25 @@ _IN_STATE = re.compile(r"(?:am|is|are|got|get|became|have(?: got| become)?|has|w
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`value` as stems; empty, it says only that what was is no more. `single`: there is one value at a time."""
+    """`value` as stems; empty, it says only that what was is no more. `single`: there is one value at a time. `kind`: a
+    name, a time or number, a thing ("a Volvo") or what else it is said to be ("red"): only values of one kind are
+    alternatives. `loose`: "the deadline" may be that of the project.
+    """
 
     subject: str
     attribute: str
     value: frozenset[str]
     single: bool
     changes: bool
+    kind: str = ""
+    loose: bool = False
 
 
 def claims_of(clause: Clause) -> tuple[Claim, ...]:
     """What the clause claims; nothing when it is not meant so (`if`, `would`, …) or denied."""
     if clause.irreal or clause.negated:
         return ()
-    found = [*_framed(clause), *_states(clause), *_owned(clause), *_counted(clause)]
+    found = [*_framed(clause), *_states(clause), *_owned(clause), *_moved(clause), *_counted(clause)]
     return tuple(dict.fromkeys(found))
 
 
@@ -182,8 +204,25 @@ def _owned(clause: Clause) -> Iterator[Claim]:
     if match is not None and (match["fresh"] or match["verb"] == "changed"):
         attribute = _attribute(match["thing"])
         if attribute and (attribute.rpartition(" ")[2] in _one_at_a_time() or attribute == "study"):
-            value = stems(match["value"] or "")
-            yield Claim(clause.subject, attribute, value, single=True, changes=True)
+            value, kind = stems(match["value"] or ""), _kind(match["value"] or "", clause.names)
+            yield Claim(clause.subject, attribute, value, single=True, changes=True, kind=kind)
+
+
+def _moved(clause: Clause) -> Iterator[Claim]:
+    """As "the airline moved my flight to 2 pm", "Julia is my new doctor", "I switched to a Pixel phone"."""
+    owner = clause.speaker
+    if (match := _REARRANGED.search(clause.rest)) and _TYPED.search(match["value"]):
+        yield Claim(
+            owner, _attribute(match["thing"]), _stems_of(match["value"]), single=True, changes=True, kind="typed"
+        )
+    elif (match := _IS_MINE.match(clause.rest)) and (name := stems(clause.subject.removeprefix(f"{owner}'s "))):
+        attribute, changes = _attribute(match["thing"]), clause.changes or match["fresh"] is not None
+        single = _is_single(attribute, "name", changes=changes)
+        yield Claim(owner, attribute, name, single=single, changes=changes, kind="name")
+    elif (match := _CHANGED_TO.match(clause.rest)) and match["value"]:
+        kind = _kind(match["value"], clause.names)
+        kind = "thing" if kind == "plain" else kind
+        yield Claim(owner, _attribute(match["thing"]), stems(match["value"]), single=True, changes=True, kind=kind)
 
 
 def _said_of(clause: Clause, owner: str, thing: str) -> Iterator[Claim]:
@@ -197,19 +236,37 @@ def _said_of(clause: Clause, owner: str, thing: str) -> Iterator[Claim]:
     match = rebooked or _IS.match(clause.rest)
     if match is None:
         return
-    value = stems(_SOURCE.sub("", match["value"]))
+    value, kind = _stems_of(match["value"]), _kind(match["value"], clause.names)
+    if rebooked and kind == "plain":
+        return
     changes = clause.changes or rebooked is not None
-    if value and (single := _is_single(attribute, match["value"], changes=changes)) is not None:
-        yield Claim(owner, attribute, value, single=single, changes=changes)
+    if value:
+        loose = changes and clause.said.startswith("the ")
+        single = _is_single(attribute, kind, changes=changes)
+        yield Claim(owner, attribute, value, single=single, changes=changes, kind=kind, loose=loose)
 
 
-def _is_single(attribute: str, value: str, *, changes: bool) -> bool | None:
+def _stems_of(value: str) -> frozenset[str]:
+    return stems(_SOURCE.sub("", value))
+
+
+def _kind(value: str, names: frozenset[str]) -> str:
+    if _TYPED.search(value):
+        return "typed"
+    if any(word in names for word in re.findall(r"[\w'-]+", value)):
+        return "name"
+    return "thing" if value.startswith(("a ", "an ")) else "plain"
+
+
+def _is_single(attribute: str, kind: str, *, changes: bool) -> bool:
     head = attribute.rpartition(" ")[2]
-    if head in _many():
-        return changes
-    if head in _one_at_a_time() or attribute.startswith("favorit"):
+    if attribute.startswith(("favorit", "best ", "main ")):
         return True
-    return True if _TYPED.search(value) else changes
+    if head in _many():  # people and animals are many things at once; only a name that changes is another name
+        return changes and kind == "name"
+    if kind == "plain":
+        return head in _described()
+    return head in _one_at_a_time() or kind == "typed" or changes
 
 
 def _attribute(thing: str) -> str:
@@ -242,6 +299,11 @@ def _lexicon() -> Mapping[str, Any]:
 @cache
 def _one_at_a_time() -> frozenset[str]:
     return frozenset(stem(word.split()[-1]) for word in _lexicon()["one at a time"])
+
+
+@cache
+def _described() -> frozenset[str]:
+    return frozenset(stem(word) for word in _lexicon()["described"])
 
 
 @cache

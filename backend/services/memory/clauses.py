@@ -27,6 +27,8 @@ _CONTRACTIONS = tuple(
         (r"'ll\b", " will"),
         (r"\b(i|we|you|he|she|they)'d\b", r"\1 would"),
         (r"\b(he|she|it|that|there|what|who)'s\b", r"\1 is"),
+        (r"\b(?:want|wants|like|likes) to be called\b", "go by"),
+        (r"\bget(s)? up\b", r"wake\1 up"),
         (r"\bany more\b", "anymore"),
         (r"\bany longer\b", "anymore"),
     )
@@ -35,7 +37,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 _VERBS = (
     "live|lives|work|works|moved|am|is|are|was|were|have|has|had|own|owns|drink|drinks|eat|eats|drive|drives|use|uses|take|takes"
     "|play|plays|study|studies|go|goes|like|likes|love|loves|hate|hates|prefer|prefers|started|joined|left|quit|stopped|got|became"
-    "|switched|changed|sold|bought|want|wants|enjoy|enjoys|speak|speaks|do|does|can|will|would|love|teach|teaches|run|runs|lost"
+    "|switched|changed|sold|bought|closed|want|wants|enjoy|enjoys|speak|speaks|do|does|can|will|would|love|teach|teaches|run|runs|lost"
 )
 _PRONOUN = r"(?:i|we|my|our|he|she|they|it|his|her|their|(?:the\s+)?user)"
 _MIDDLE = re.compile(
@@ -91,7 +93,8 @@ _SELF = re.compile(
 _OWNED = re.compile(
     rf"""(?P<owner>my|our|the|(?:the\s+)?user's|[A-ZÀ-ÖØ-Þ][\w-]+'s)
     \s+(?P<thing>[\w'&-]+(?:\s+(?!(?:is|are|was|has|have|had|were)\b)[\w'&-]+){{0,5}}?)
-    \s+(?=(?: {_VERBS} | were | leaves? | starts? | begins? | departs? | ends? | costs? | turned | now | no\ longer
+    \s+(?=(?: {_VERBS} | were | leaves? | starts? | begins? | departs? | ends? | costs? | turned | \w{{3,}}ed | now
+      | no\ longer
       | just | weighs? | says? | thinks? | told | died | ran )\b)""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -119,6 +122,8 @@ _NUMBERS = {
     "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
     "ten": "10", "eleven": "11", "twelve": "12", "thirteen": "13", "fourteen": "14", "fifteen": "15", "sixteen": "16",
     "seventeen": "17", "eighteen": "18", "nineteen": "19", "twenty": "20",
+    "first": "1st", "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th", "sixth": "6th", "seventh": "7th",
+    "eighth": "8th", "ninth": "9th", "tenth": "10th",
 }  # fmt: skip
 _PAST = _listed(
     "ran went bought saw had was were did got took made came found met ate drank drove left lost sold told said gave "
@@ -129,12 +134,15 @@ _NOT_PAST = _listed("need based called named engaged married employed divorced s
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One thing said of one subject. `rest` is what is said, in small letters, without adverbs, `said` the whole of it;
-    `content` its telling words as stems; `names` the words that were written as names. `changes`: it says itself that
-    something is otherwise; `adds`: that something comes on top; `irreal`: that it is thought of, wished or planned.
+    """One thing that `speaker` said of one subject.
+
+    `rest` is what is said, in small letters and without adverbs, `said` the whole of it; `content` its telling words as
+    stems; `names` the words that were written as names. `changes`: it says itself that something is otherwise; `adds`:
+    that something comes on top; `irreal`: that it is thought of, wished or planned.
     """
 
     subject: str
+    speaker: str
     rest: str
     said: str
     names: frozenset[str]
@@ -216,20 +224,23 @@ def _clauses(sentence: str, speaker: str, names: frozenset[str]) -> Iterator[Cla
         subject = found or subject
         if found:
             changes = corrects or bool(_CHANGE.search(part.lower()))
-            yield _clause(
-                found, rest.lower(), part.lower(), names, changes=changes, hedged=_hedged(whole, part.lower())
-            )
+            hedged = _hedged(whole, part.lower())
+            yield _clause(found, _who(SELF, speaker), rest, part.lower(), names, changes=changes, hedged=hedged)
 
 
 def _hedged(whole: str, part: str) -> bool:
     return bool(_IRREAL.search(part)) or whole.startswith(("if ", "when ", "maybe ", "perhaps ", "imagine "))
 
 
-def _clause(subject: str, rest: str, said: str, names: frozenset[str], *, changes: bool, hedged: bool) -> Clause:
+def _clause(
+    subject: str, speaker: str, told: str, said: str, names: frozenset[str], *, changes: bool, hedged: bool
+) -> Clause:
+    rest = told.lower()
     kept = " ".join(_DROPPED.sub(" ", rest).split())
     first = kept.split(" ", 1)[0] if kept else ""
     return Clause(
         subject=subject,
+        speaker=speaker,
         rest=kept,
         said=said,
         names=names,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from backend.services.memory.claims import Claim, claims_of, opinion_of
-from backend.services.memory.clauses import Clause, clauses_of, stems
+from backend.services.memory.clauses import Clause, clauses_of, stem, stems
 
 _MOST_WORDS = 14
 """Telling words of a memory: one with more carries more than the one thing that changed."""
@@ -26,11 +26,14 @@ _ALIKE = 0.35
 _MUCH_ALIKE = 0.55
 _ENDS = re.compile(
     r"""(?:have\ |has\ |am\ |is\ )?
-    (?:quit|stopped|stop|gave\ up|given\ up|dropped|abandoned|used\ to|done\ with|cancell?ed|off)\ (?P<what>.+)""",
+    (?: quit | stopped | stop | gave\ up | given\ up | dropped(?:\ out\ of)? | abandoned | used\ to | done\ with
+      | cancell?ed
+      | finished | completed | off )\ (?P<what>.+)""",
     re.VERBOSE,
 )
 _DISPOSED = re.compile(
-    r"(?:have |has )?(?:sold|got rid of|gave away|given away|cancell?ed|lost|gave up|quit|broke up with) (?P<what>.+)"
+    r"(?:have |has )?(?:sold|closed|got rid of|gave away|given away|cancell?ed|lost|gave up|quit|broke up with)"
+    r" (?P<what>.+)"
 )
 _JOB_ENDED = re.compile(
     r"""(?:have\ |has\ |was\ |were\ |got\ |is\ |am\ )?
@@ -39,15 +42,17 @@ _JOB_ENDED = re.compile(
     (?:\ (?:at|from|with|as)\ (?P<what>.+))?""",
     re.VERBOSE,
 )
-_LEFT = re.compile(r"(?:have |has )?left (?P<what>.+)")
+_LEFT = re.compile(r"(?:have |has )?(?:left|quit|closed|fired|cancell?ed|dropped) (?P<what>.+)")
 _SWAPS = (
     re.compile(r"\b(?:switched|changed|went|converted|gone|moved) from (?P<old>.+?) to (?P<new>.+)"),
     re.compile(r"\b(?:replaced|swapped|traded|exchanged) (?P<old>.+?) (?:with|for|by) (?P<new>.+)"),
     re.compile(r"(?P<new>.+?) (?:instead of|rather than) (?P<old>.+)"),
 )
-_SWITCHED_TO = re.compile(r"(?:have |has )?(?:switched|converted|changed over) to (?P<new>.+)")
+_SWITCHED_TO = re.compile(r"(?:have |has )?(?:switched|converted|changed|migrated|upgraded)(?: over)? to (?P<new>.+)")
+_USED_BY = {"car": "driv", "bike": "rid", "motorbike": "rid", "bicycle": "rid"}
+_BY_NOW = re.compile(r"\b(?:down|up) to\b|^(?:started|reached|turned|is|am|are|weigh)\b")
 _TAIL = re.compile(
-    r"""\s+(?: because | since | due | after | when | last | this | next | earlier
+    r"""\s+(?: and | but | because | since | due | after | when | last | this | next | earlier
       | (?:in|on)\ (?: \d | january | february | march | april | may | june | july | august | september | october
       | november
         | december | spring | summer | autumn | winter | (?:mon|tues|wednes|thurs|fri|satur|sun)days? ) )\b.*""",
@@ -63,18 +68,23 @@ _HABITS = stems(
     "sit live earn pay cost weigh prefer smoke subscribe cook shop bank vote"
 )
 _MEASURES = stems("weigh cost earn pay measure") | {"is", "am", "are"}
+_AMOUNT = re.compile(
+    r"\b(\d[\d.,]*(?:st|nd|rd|th)?|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth)\s+(\w+)"
+)
 _TYPED_STEM = re.compile(r"\d|@")
 _PROBES = {
-    "residence": "live in",
-    "employer": "work at",
-    "job": "work as",
-    "age": "am years old",
-    "name": "name is",
-    "call": "am called",
-    "study": "study",
-    "marital": "am single, engaged, married or divorced",
-    "diet": "am vegetarian or vegan",
-    "employment": "work at",
+    stem(attribute): said
+    for attribute, said in {
+        "residence": "live in",
+        "employer": "work at",
+        "job": "work as",
+        "age": "am years old",
+        "call": "am called",
+        "study": "study",
+        "marital": "am single, engaged, married or divorced",
+        "diet": "am vegetarian or vegan",
+        "employment": "work at",
+    }.items()
 }
 
 
@@ -121,6 +131,8 @@ def _may_close(clause: Clause) -> bool:
         or claims_of(clause)
         or opinion_of(clause)
         or any(_endings(clause))
+        or clause.verb in _MEASURES | {"prefer"}
+        or _BY_NOW.search(clause.rest)
         or any(pattern.match(clause.rest) for pattern in (_JOB_ENDED, _DISPOSED, _LEFT, _SWITCHED_TO))
         or any(pattern.search(clause.said) for pattern in _SWAPS)
     )
@@ -164,11 +176,17 @@ def _other_value(new: Clause, old: Clause) -> bool:
 
 
 def _replaces(new: Claim, old: Claim) -> bool:
-    if (new.subject, new.attribute) != (old.subject, old.attribute) or not new.single:
+    if new.subject != old.subject or not new.single or not _one_attribute(new, old):
         return False
     if not new.value:
         return True
-    return bool(old.value) and not new.value <= old.value and not old.value <= new.value
+    kinds = {new.kind, old.kind} - {""}
+    alternatives = len(kinds) < 2 or kinds == {"name", "thing"}
+    return alternatives and bool(old.value) and not new.value <= old.value and not old.value <= new.value
+
+
+def _one_attribute(new: Claim, old: Claim) -> bool:
+    return new.attribute == old.attribute or (new.loose and old.attribute.endswith(f" {new.attribute}"))
 
 
 def _endings(clause: Clause) -> Iterator[str]:
@@ -190,7 +208,8 @@ def _ended(new: Clause, old: Clause) -> bool:
             return True
     match = _DISPOSED.match(new.rest)
     gone = stems(_TAIL.sub("", match["what"])) if match else frozenset[str]()
-    return bool(gone) and gone <= old.content and old.verb in _HAVING
+    used = {_USED_BY.get(one) for one in gone}
+    return bool(gone) and ((gone <= old.content and old.verb in _HAVING) or old.verb in used)
 
 
 def _is_all_of(gone: frozenset[str], old: Clause) -> bool:
@@ -244,17 +263,34 @@ def _turned(new: Clause, old: Clause) -> bool:
 
 def _otherwise(new: Clause, old: Clause, likeness: float) -> bool:
     """The same sentence with another value in it: "I wake up at six", "I wake up at eight now"."""
-    if new.past or old.past or new.negated or old.negated or likeness < _ALIKE or new.verb != old.verb:
+    if old.past or new.negated or old.negated or likeness < _ALIKE:
+        return False
+    if likeness >= _MUCH_ALIKE and _another_amount(new, old):
+        return True
+    if new.past or new.verb != old.verb or max(len(new.content), len(old.content)) > _MOST_IN_A_CLAUSE:
         return False
     if new.content <= old.content or old.content <= new.content:
         return False
-    if max(len(new.content), len(old.content)) > _MOST_IN_A_CLAUSE:
-        return False
-    if _only_numbers_differ(new.content, old.content) and (new.changes or new.verb in _MEASURES):
-        return True
+    return _of_one_frame(new, old, likeness)
+
+
+def _of_one_frame(new: Clause, old: Clause, likeness: float) -> bool:
     if new.verb == "prefer":
         return bool((new.content & old.content) - {new.verb}) or (new.changes and likeness >= _MUCH_ALIKE)
+    if _only_numbers_differ(new.content, old.content):
+        return new.changes or new.verb in _MEASURES
     return new.changes and new.verb in _HABITS and _frame(new) == _frame(old)
+
+
+def _another_amount(new: Clause, old: Clause) -> bool:
+    """Another number of the same: "I weigh 80 kilos", "I am down to 72 kilos"."""
+    if not _BY_NOW.search(new.rest):
+        return False
+    before, after = (dict(_AMOUNT.findall(one.rest)) for one in (old, new))
+    same = {stem(unit) for unit in map(str.strip, before.values())} & {
+        stem(unit) for unit in map(str.strip, after.values())
+    }
+    return bool(same) and set(before) != set(after)
 
 
 def _only_numbers_differ(new: frozenset[str], old: frozenset[str]) -> bool:
