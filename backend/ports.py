@@ -246,7 +246,7 @@ class IndexPoint:
 class IndexQuery:
     """What is near `vector` or shares words with `words`, in these namespaces: the best `limit` of each.
 
-    With `said_between` the best of that span come as well.
+    With `said_between` the best of that span come as well. `with_vectors`: the hits carry theirs, which takes longer.
     """
 
     namespaces: Sequence[Namespace]
@@ -254,12 +254,16 @@ class IndexQuery:
     words: str
     limit: int
     said_between: tuple[datetime, datetime] | None = None
+    with_vectors: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class IndexHit:
     """A candidate: `likeness` is the dot product with the query's vector, `word_score` its BM25 within the query's
     namespaces (0 when it is not among the best by words).
+
+    Without vectors `vector` is empty, and a hit found by words alone is taken to be as like as the last that was found
+    by meaning.
     """
 
     id: UUID

@@ -59,13 +59,20 @@ class Mem0Index:
             raise IndexUnavailable("What QDRANT_URL names does not answer as Qdrant does") from error
 
     async def search(self, query: IndexQuery) -> Sequence[IndexHit]:
-        """Candidates, in no order; a hit found by words has its likeness, too."""
+        """Candidates, in no order: see `IndexQuery` and `IndexHit`."""
         wanted = {str(namespace): namespace for namespace in query.namespaces}
         if not wanted or query.limit < 1:
             return []
         _fit(query.vector, self._dimensions)
         found = await self._read(
-            lambda store: store.candidates(list(wanted), query.vector, query.words, query.limit, query.said_between)
+            lambda store: store.candidates(
+                list(wanted),
+                query.vector,
+                query.words,
+                query.limit,
+                query.said_between,
+                with_vectors=query.with_vectors,
+            )
         )
         return self._own(found, wanted)
 

@@ -215,7 +215,13 @@ class FakeIndex:
             await asyncio.Event().wait()
         inside = [point for point in self.points.values() if point.namespace in query.namespaces]
         hits = [
-            IndexHit(point.id, point.namespace, float(point.vector @ query.vector), _shared(point, query), point.vector)
+            IndexHit(
+                point.id,
+                point.namespace,
+                float(point.vector @ query.vector),
+                _shared(point, query),
+                point.vector if query.with_vectors else np.empty(0, np.float32),
+            )
             for point in inside
         ]
         near = sorted(hits, key=lambda hit: -hit.likeness)[: query.limit]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from backend.ports import IndexQuery
 from backend.services.memory.confidence import calibration_of
 from backend.services.memory.engine import MemoryEngine
 from backend.services.memory.query_reading import QueryReading, read_query
 from backend.services.memory.ranking import CANDIDATES
-from backend.services.memory.selection import Recall, RecallQuery, Scene, select
-from backend.stores.memory_rows import RecallRow
+from backend.services.memory.selection import Recall, RecallQuery, Scene, Selection
 
 _LONGEST_QUERY = 2000
 """Characters. Of a longer message the beginning and the end are searched for: there people say what they want."""
@@ -35,7 +32,9 @@ async def recall(engine: MemoryEngine, query: RecallQuery) -> Recall:
     async with engine.database.tenant(tenant_id) as tx:
         rows = await tx.memories.for_recall([hit.id for hit in found])
     scene = Scene(now, await engine.points(), calibration_of(engine.embedder.name))
-    return select(found, _by_id(rows), reading, query, scene)
+    selection = Selection(found, {row.id: row for row in rows}, reading, query, scene)
+    asked = selection.in_question()
+    return selection.made(await engine.index.vectors(asked) if asked else {})
 
 
 async def _index_query(engine: MemoryEngine, query: RecallQuery, reading: QueryReading) -> IndexQuery:
@@ -46,13 +45,10 @@ async def _index_query(engine: MemoryEngine, query: RecallQuery, reading: QueryR
         words=reading.topic,
         limit=CANDIDATES,
         said_between=reading.spans[0] if reading.spans else None,
+        with_vectors=False,
     )
 
 
 def _shortened(text: str) -> str:
     half = _LONGEST_QUERY // 2
     return text if len(text) <= _LONGEST_QUERY else f"{text[:half]} {text[-half:]}"
-
-
-def _by_id(rows: list[RecallRow]) -> dict[UUID, RecallRow]:
-    return {row.id: row for row in rows}

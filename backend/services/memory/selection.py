@@ -18,6 +18,7 @@ from backend.services.memory.memory_reading import asking_share, plain, tells_of
 from backend.services.memory.query_dates import Span
 from backend.services.memory.query_reading import QueryReading
 from backend.services.memory.ranking import (
+    POOL,
     Candidates,
     Flags,
     Floats,
@@ -70,6 +71,53 @@ class Scene:
     calibration: Calibration
 
 
+class Selection:
+    """The candidates of a recall: first which of them are in question, then, with the vectors of those, who wins."""
+
+    def __init__(
+        self,
+        hits: Sequence[IndexHit],
+        rows: Mapping[UUID, RecallRow],
+        reading: QueryReading,
+        query: RecallQuery,
+        scene: Scene,
+    ) -> None:
+        self._reading, self._query, self._scene = reading, query, scene
+        self._found = found = _best(hits, rows, reading, query, scene)
+        self._of_person = np.array([row.scope == "user" for row in found.rows], dtype=bool)
+        passing = _passing(found, query, scene) | (self._of_person & reading.of_person)
+        self._reasons = _refusals(found.rows, passing, query, scene.now)
+        self._eligible = np.array([reason is None for reason in self._reasons], dtype=bool)
+
+    def in_question(self) -> list[UUID]:
+        """Whose vectors say which of two is the newer about one thing; none where no present state is asked for."""
+        if not self._reading.wants_state:
+            return []
+        return [self._found.rows[place].id for place in _places(np.flatnonzero(self._eligible)[:POOL])]
+
+    def made(self, vectors: Mapping[UUID, Vector]) -> Recall:
+        """The best `k` of those whose rows may be seen."""
+        found, query = self._found, self._query
+        weighing = Weighing(query.settings, self._reading.wants_present, self._reading.wants_state)
+        ranking = ranked(_candidates(found, self._eligible, self._scene.now, vectors), weighing)
+        shown, _ = placed(ranking.order, self._of_person, query.k, query.settings.max_user_memories)
+        return Recall(
+            [_recalled(found.rows[place], _parts(place, found, ranking)) for place in _places(shown)],
+            _near_misses(found, self._reasons, shown, ranking),
+            _rounded(self._confidence(shown)),
+        )
+
+    def _confidence(self, shown: Integers) -> float:
+        found, eligible = self._found, self._eligible
+        sure = confidence(
+            found.relevance[eligible], found.likeness[eligible], found.words[eligible], self._scene.calibration
+        )
+        if self._reading.of_person:
+            # Whatever is known of a person answers what is known of them; each more makes that surer.
+            sure = max(sure, 1 - 0.5 ** int(self._of_person[shown].sum()))
+        return sure
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """The candidates that are ranked, most relevant first: arrays, and rows, of one length."""
@@ -78,51 +126,22 @@ class _Found:
     relevance: Floats
     likeness: Floats
     words: Floats
-    vectors: Vector
-
-
-def select(
-    hits: Sequence[IndexHit], rows: Mapping[UUID, RecallRow], reading: QueryReading, query: RecallQuery, scene: Scene
-) -> Recall:
-    """The best `k` of the hits whose rows may be seen."""
-    found = _best(hits, rows, reading, query, scene)
-    if found is None:
-        return Recall()
-    of_person = np.array([row.scope == "user" for row in found.rows])
-    passing = _passing(found, query, scene) | (of_person & reading.of_person)
-    reasons = _refusals(found.rows, passing, query, scene.now)
-    eligible = np.array([reason is None for reason in reasons])
-    weighing = Weighing(query.settings, reading.wants_present, reading.wants_state)
-    ranking = ranked(_candidates(found, eligible, scene.now), weighing)
-    shown, _ = placed(ranking.order, of_person, query.k, query.settings.max_user_memories)
-    sure = confidence(found.relevance[eligible], found.likeness[eligible], found.words[eligible], scene.calibration)
-    if reading.of_person:
-        # Whatever is known of a person answers what is known of them; each more makes that surer.
-        sure = max(sure, 1 - 0.5 ** int(of_person[shown].sum()))
-    return Recall(
-        [_recalled(found.rows[place], _parts(place, found, ranking)) for place in _places(shown)],
-        _near_misses(found, reasons, shown, ranking),
-        _rounded(sure),
-    )
 
 
 def _best(
     hits: Sequence[IndexHit], rows: Mapping[UUID, RecallRow], reading: QueryReading, query: RecallQuery, scene: Scene
-) -> _Found | None:
+) -> _Found:
     asked = {(one.agent_id, one.scope, one.subject_id) for one in query.namespaces}
-    seen = [hit for hit in hits if (row := rows.get(hit.id)) and (row.agent_id, row.scope, row.subject_id) in asked]
-    if not seen:
-        return None
-    signs = _signs(seen, [rows[hit.id] for hit in seen], reading)
+    pairs = [(hit, row) for hit in hits if (row := rows.get(hit.id))]
+    seen = [(hit, row) for hit, row in pairs if (row.agent_id, row.scope, row.subject_id) in asked]
+    signs = _signs([hit for hit, _ in seen], [row for _, row in seen], reading)
     relevant = relevance(signs)
     best = np.argsort(-relevant, kind="stable")[:MOST_RANKED]
-    kept = [seen[place] for place in _places(best)]
     return _Found(
-        rows=[rows[hit.id] for hit in kept],
+        rows=[seen[place][1] for place in _places(best)],
         relevance=relevant[best],
         likeness=signs.likeness[best],
         words=evidence_of_words(signs.word_score[best], scene.points),
-        vectors=np.stack([hit.vector for hit in kept]),
     )
 
 
@@ -133,14 +152,16 @@ def _passing(found: _Found, query: RecallQuery, scene: Scene) -> Flags:
     return ~noise(found.likeness, found.words, scene.calibration)
 
 
-def _candidates(found: _Found, eligible: Flags, now: datetime) -> Candidates:
+def _candidates(found: _Found, eligible: Flags, now: datetime, vectors: Mapping[UUID, Vector]) -> Candidates:
     numbers: dict[str, int] = {}
+    dimensions = next((len(vector) for vector in vectors.values()), 1)
+    nowhere = np.zeros(dimensions, np.float32)  # like nothing
     return Candidates(
         relevance=found.relevance,
         age_days=np.array([(now - row.valid_from).total_seconds() / _DAY_SECONDS for row in found.rows]),
         confirmations=np.array([row.confirmations for row in found.rows]),
         speaker=np.array([numbers.setdefault(row.speaker, len(numbers)) for row in found.rows]),
-        vectors=found.vectors,
+        vectors=np.array([vectors.get(row.id, nowhere) for row in found.rows]).reshape(-1, dimensions),
         eligible=eligible,
     )
 
@@ -150,7 +171,7 @@ def _signs(hits: Sequence[IndexHit], rows: Sequence[RecallRow], reading: QueryRe
     return Signs(
         likeness=np.array([hit.likeness for hit in hits], dtype=np.float64),
         word_score=np.array([hit.word_score for hit in hits], dtype=np.float64),
-        session=np.array([occasions.setdefault(_occasion(row), len(occasions)) for row in rows]),
+        session=np.array([occasions.setdefault(_occasion(row), len(occasions)) for row in rows], dtype=np.int64),
         speaker=np.array([bool(reading.speaker) and row.speaker == reading.speaker for row in rows]),
         span=np.array([_inside(row.valid_from, reading.spans) for row in rows]),
         asking=np.array([asking_share(row.text) for row in rows]),

@@ -64,6 +64,17 @@ async def test_a_hit_by_words_has_its_likeness(house: House) -> None:
     assert len(hits) == 4
 
 
+async def test_without_vectors_a_hit_by_words_is_as_like_as_the_last_by_meaning(house: House) -> None:
+    mine = namespace()
+    [wanted] = await house.keep(mine, "zebra crossing")
+    await house.keep(mine, *["the the the question"] * 5)
+    [query] = await house.embedder.embed(["the the the question"])
+    hits = await house.index.search(IndexQuery([mine], query, "zebras", 3, with_vectors=False))
+    assert {hit.vector.size for hit in hits} == {0}
+    [by_words] = [hit for hit in hits if hit.id == wanted]
+    assert by_words.likeness == min(hit.likeness for hit in hits if hit.id != wanted)
+
+
 async def test_accents_do_not_hide_a_word(house: House) -> None:
     mine = namespace()
     [wanted] = await house.keep(mine, "At the café with Zoë")

@@ -13,10 +13,10 @@ import pytest
 
 from backend.models.memory_settings import MemorySettings
 from backend.models.namespace import Namespace
-from backend.ports import IndexHit, PromptMessage
+from backend.ports import IndexHit, PromptMessage, Vector
 from backend.services.memory.confidence import MINILM
 from backend.services.memory.query_reading import read_query
-from backend.services.memory.selection import MOST_NEAR_MISSES, Recall, RecallQuery, Scene, select
+from backend.services.memory.selection import MOST_NEAR_MISSES, Recall, RecallQuery, Scene, Selection
 from backend.stores.memory_rows import RecallRow
 
 NOW = datetime(2026, 11, 18, 12, tzinfo=UTC)
@@ -33,6 +33,8 @@ class Shelf:
     def __init__(self) -> None:
         self.hits: list[IndexHit] = []
         self.rows: dict[UUID, RecallRow] = {}
+        self.vectors: dict[UUID, Vector] = {}
+        self.asked: list[UUID] = []
 
     def add(
         self, text: str, likeness: float, words: float = 0.0, namespace: Namespace = OF_PERSON, **more: Any
@@ -45,14 +47,15 @@ class Shelf:
             superseded_at=more.get("superseded_at"), superseded_by=None, expires_at=more.get("expires_at"),
             valid_from=NOW - timedelta(days=more.get("days", 10)), source_message_id=None,
         )  # fmt: skip
-        vector = np.zeros(200, dtype=np.float32)
-        vector[len(self.hits)] = 1
-        self.hits.append(IndexHit(memory_id, namespace, likeness, words, vector))
+        self.vectors[memory_id] = np.array(more.get("vector", np.eye(200)[len(self.hits)]), dtype=np.float32)
+        self.hits.append(IndexHit(memory_id, namespace, likeness, words, np.empty(0, np.float32)))
         return memory_id
 
     def select(self, query: RecallQuery = QUERY, speakers: Sequence[str] = ()) -> Recall:
         reading = read_query(query.text, speakers, NOW)
-        return select(self.hits, self.rows, reading, query, Scene(NOW, 1000, MINILM))
+        selection = Selection(self.hits, self.rows, reading, query, Scene(NOW, 1000, MINILM))
+        self.asked = selection.in_question()
+        return selection.made({one: self.vectors[one] for one in self.asked})
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ def test_a_hit_without_its_row_is_nothing(shelf: Shelf) -> None:
 def test_a_row_of_another_namespace_is_nothing(shelf: Shelf, foreign: Namespace) -> None:
     shelf.add("The cat sleeps here", 0.9, namespace=foreign)
     shelf.hits = [replace(hit, namespace=OF_PERSON) for hit in shelf.hits]  # whatever the index says
-    assert shelf.select() == Recall()
+    assert shelf.select() == Recall([], [], 0)
 
 
 def test_what_left_its_place_says_why(shelf: Shelf) -> None:
@@ -187,6 +190,22 @@ def test_a_named_time_counts(shelf: Shelf) -> None:
 
 
 def test_there_may_be_fewer_than_asked_for(shelf: Shelf) -> None:
-    assert shelf.select() == Recall()
+    assert shelf.select() == Recall([], [], 0)
     only = shelf.add("The cat sleeps in the attic", 0.8)
     assert ids(shelf.select(replace(QUERY, k=50))) == [only]
+
+
+def test_of_two_about_one_thing_the_newer_wins_where_the_present_is_asked_for(shelf: Shelf) -> None:
+    old = shelf.add("The cat sleeps in the attic", 0.8, days=40, vector=[1.0, 0.0])
+    new = shelf.add("The cat took the cellar to sleep", 0.7, days=1, vector=[0.8, 0.6])
+    assert ids(shelf.select()) == [new, old]
+    assert set(shelf.asked) == {old, new}
+    assert ids(shelf.select(replace(QUERY, text="Where did the cat sleep?"))) == [old, new]
+    assert shelf.asked == []
+
+
+def test_a_vector_that_is_gone_by_now_decides_nothing(shelf: Shelf) -> None:
+    old, new = shelf.add("The cat sleeps in the attic", 0.8, days=40), shelf.add("The cat sleeps below", 0.7, days=1)
+    reading = read_query(QUERY.text, [], NOW)
+    selection = Selection(shelf.hits, shelf.rows, reading, QUERY, Scene(NOW, 1000, MINILM))
+    assert [one.id for one in selection.made({new: shelf.vectors[new]}).memories] == [old, new]
