@@ -49,7 +49,12 @@ def sections() -> dict[str, tuple[str, ...]]:
 @cache
 def word_list(name: str) -> frozenset[str]:
     """The words listed under a name, in small letters."""
-    return frozenset(word.strip() for line in sections()[f"words: {name}"] for word in line.split(","))
+    return frozenset(word for line in word_lists(name) for word in line)
+
+
+def word_lists(name: str) -> tuple[frozenset[str], ...]:
+    """The same, each line by itself."""
+    return tuple(frozenset(word.strip() for word in line.split(",")) for line in sections()[f"words: {name}"])
 
 
 def speakable(text: str) -> str:

@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from backend.gateways.offline_phrases import word_list
+from backend.gateways.offline_phrases import word_list, word_lists
 from backend.ports import PromptMessage
 
 LONGEST_MIRRORED_WORDS = 30
 LONGEST_HEARD = 4000
 """Characters of a message that are listened to: rules gain nothing from more, and would take long over it."""
-_QUOTED_LINE = re.compile(r'^- ("(?:[^"\\]|\\.)*")(?: \(\d{1,2} \w+ \d{4}\))?$', re.MULTILINE)
+_QUOTED_LINE = re.compile(r'^- ("(?:[^"\\]|\\.)*")( \(\d{1,2} \w+ \d{4}\))?$', re.MULTILINE)
+_MOST_TOLD = 4
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _FACT = re.compile(
@@ -50,7 +52,9 @@ class OfflineRecollection:
         said = [message.content[:LONGEST_HEARD] for message in messages[:-1] if message.role == "user"]
         self._sentences = [sentence for text in said for sentence in sentences(text) if not is_question(sentence)]
         system = messages[0].content if messages and messages[0].role == "system" else ""
-        self._remembered = list(_remembered(system))
+        quoted = list(_quoted(system))
+        self._remembered = [text for text, _ in quoted]
+        self._memories = [text for text, is_dated in quoted if is_dated]  # best match first; the summary has no dates
 
     def asked_for(self, question: str) -> bool:
         """Whether the question is about the person themselves, so that the answer is what they said."""
@@ -81,7 +85,8 @@ class OfflineRecollection:
         about = [sentence for sentence in self._sentences if any(w.lower() in _FIRST_PERSON for w in words(sentence))]
         if about:
             return Found(sentence=about[-1])
-        return Found(remembered=self._remembered[0]) if self._remembered else None
+        told = self._memories[:_MOST_TOLD] or self._remembered[:1]
+        return Found(remembered=" ".join(_ended(text) for text in told)) if told else None
 
     def _closest(self, question: str) -> Found | None:
         wanted = content(question)
@@ -92,18 +97,34 @@ class OfflineRecollection:
         if best[0]:
             return Found(sentence=self._sentences[best[1]])
         matching = [text for text in self._remembered if wanted & content(text)]
+        # "I moved to Lisbon" answers "Where do I live?" without a common word.
+        matching = matching or [text for text in self._remembered if _related(wanted) & content(text)]
         return Found(remembered=matching[0]) if matching else None
 
 
-def _remembered(system: str) -> Iterator[str]:
-    """The quoted lines of the prompt: the thread's summary and the memories."""
+def _related(wanted: set[str]) -> set[str]:
+    """The stems of the words that speak of the same things as these stems."""
+    return {stem for group in _related_groups() if wanted & group for stem in group}
+
+
+@cache
+def _related_groups() -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(_stem(word) for word in line) for line in word_lists("related"))
+
+
+def _ended(text: str) -> str:
+    return text if text.rstrip().endswith((".", "!", "?", "…")) else f"{text.rstrip()}."
+
+
+def _quoted(system: str) -> Iterator[tuple[str, bool]]:
+    """The quoted lines of the prompt, the thread's summary and the memories, and whether each has a date."""
     for match in _QUOTED_LINE.finditer(system):
         try:
             text = json.loads(match[1])
         except ValueError:
             continue
         if isinstance(text, str) and text.strip():
-            yield text
+            yield text, match[2] is not None
 
 
 def sentences(text: str) -> list[str]:

@@ -131,6 +131,19 @@ async def test_it_uses_what_the_prompt_remembers() -> None:
     assert "Lives in Bergen" in await say("Do you remember where my Bergen flat is?", system=system)
 
 
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Where do I live?", "I moved to Bergen in May"),
+        ("What do you know about me?", "I moved to Bergen in May. My boat is called Ida."),
+        ("What is my shoe size?", "not told me"),
+    ],
+)
+async def test_it_answers_from_memories(question: str, answer: str) -> None:
+    notes = '- "I moved to Bergen in May" (20 May 2026)\n- "My boat is called Ida." (3 June 2026)\n'
+    assert answer in await say(question, system=f"You are kind.\n\n## What you remember\n\n{notes}")
+
+
 async def test_an_interview_asks_for_one_thing_at_a_time() -> None:
     answers = await talk(
         "Hi", "Scales, and a waltz", "For years", "No", "Yes, thanks", "See you soon", interview=INTERVIEW
