@@ -4,8 +4,11 @@
 
 Each case is told by somebody new: unrelated talk, the old fact, more talk, the new fact, more talk; its question comes
 three days later. The new fact wins when it is recalled, and the old one is not or stands behind it. Of the pairs in
-`both_stay` nothing may be superseded. The cases were written before the rules; those of `held_out` were not looked at
-while the rules were made: 37 of 42 at first sight, then three faults in principle were mended.
+`both_stay` nothing may be superseded.
+
+The rules were made with `tuned` in view. At first sight, on cases that they had not seen `held_out` 37 of 42
+superseded, `other_hand` (written by somebody else) 26 of 40 won, `fresh` 32 of 40 won; what was added since are rules
+that hold in general. How it will be with what people say, the first run of new cases tells, not the next run of these.
 """
 
 from __future__ import annotations
@@ -150,7 +153,7 @@ def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description="Does a new fact win against the old one?")
     parser.add_argument("--embedder", choices=("minilm", "lexical"), default="minilm")
-    parser.add_argument("--only", choices=("tuned", "held_out"))
+    parser.add_argument("--only", help="one part of the cases")
     parser.add_argument("--cases", type=Path, default=CASES, help="other cases, in the same form")
     parser.add_argument("--show", action="store_true", help="print every case")
     given = parser.parse_args()

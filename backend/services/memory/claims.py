@@ -41,7 +41,8 @@ _FRAMES = (
     ),
     _frame(
         "residence",
-        rf"{_HAVE}(?:moved|relocated|emigrated|settled)(?:\ (?:back|down|out|over))*\ (?:to|in|into)\ (?P<place>.+)",
+        rf"""{_HAVE}(?:moved|made\ the\ move|relocated|settled)(?:\ (?:back|down|out|over))*
+        \ (?:to|in|into)\ (?P<place>.+)""",
         new=True,
     ),
     _frame("employer", rf"{_AM}(?:work(?:s|ing)?|employed)(?:\ as\ .+?)?\ (?:at|for|by|with)\ (?P<value>.+)"),
@@ -66,7 +67,7 @@ _FRAMES = (
         rf"(?:am|is|are|{_HAVE}turned)\ (?P<number>\d{{1,3}}|{_NUMBER})(?:\ years?)?(?:\ of\ age)?(?:\ old)?",
     ),
     _frame("name", rf"{_HAVE}changed\ (?:my|their|his|her)\ name\ to\ (?P<value>.+)", new=True),
-    _frame("call", r"calls?\ me\ (?P<value>.+)"),
+    _frame("call", r"(?:please\ )?calls?\ me\ (?P<value>.+)"),
     _frame("call", r"(?:go\ by|prefers?\ to\ be\ called)\ (?P<value>.+)"),
     _frame("birthday", r"(?:was|were)\ born\ on\ (?P<value>.+)"),
     _frame("study", rf"{_AM}stud(?:y|ies|ying)\ (?P<value>(?!(?:for|at|in|hard|with)\b).+)"),
@@ -163,7 +164,8 @@ def _framed(clause: Clause) -> Iterator[Claim]:
     for frame in _FRAMES:
         match = frame.pattern.fullmatch(clause.rest)
         if match is not None and (value := _value(match.groupdict(), clause.names)):
-            yield Claim(clause.subject, frame.attribute, value, single=True, changes=frame.new or clause.changes)
+            owner = clause.speaker if frame.attribute == "call" else clause.subject
+            yield Claim(owner, frame.attribute, value, single=True, changes=frame.new or clause.changes)
 
 
 def _value(parts: Mapping[str, str], names: frozenset[str]) -> frozenset[str]:
@@ -237,13 +239,19 @@ def _said_of(clause: Clause, owner: str, thing: str) -> Iterator[Claim]:
     if match is None:
         return
     value, kind = _stems_of(match["value"]), _kind(match["value"], clause.names)
-    if rebooked and kind == "plain":
+    if (rebooked and kind == "plain") or (_is_somebody(attribute) and (rebooked or kind != "name")):
         return
     changes = clause.changes or rebooked is not None
     if value:
         loose = changes and clause.said.startswith("the ")
         single = _is_single(attribute, kind, changes=changes)
         yield Claim(owner, attribute, value, single=single, changes=changes, kind=kind, loose=loose)
+
+
+def _is_somebody(attribute: str) -> bool:
+    """Who somebody is, is a name; all else that is said of them is about them."""
+    head = attribute.rpartition(" ")[2]
+    return head in _many() or head in _people()
 
 
 def _stems_of(value: str) -> frozenset[str]:
@@ -262,8 +270,8 @@ def _is_single(attribute: str, kind: str, *, changes: bool) -> bool:
     head = attribute.rpartition(" ")[2]
     if attribute.startswith(("favorit", "best ", "main ")):
         return True
-    if head in _many():  # people and animals are many things at once; only a name that changes is another name
-        return changes and kind == "name"
+    if head in _many():
+        return changes
     if kind == "plain":
         return head in _described()
     return head in _one_at_a_time() or kind == "typed" or changes
@@ -304,6 +312,11 @@ def _one_at_a_time() -> frozenset[str]:
 @cache
 def _described() -> frozenset[str]:
     return frozenset(stem(word) for word in _lexicon()["described"])
+
+
+@cache
+def _people() -> frozenset[str]:
+    return frozenset(stem(word) for word in _lexicon()["people"])
 
 
 @cache

@@ -29,6 +29,7 @@ _CONTRACTIONS = tuple(
         (r"\b(he|she|it|that|there|what|who)'s\b", r"\1 is"),
         (r"\b(?:want|wants|like|likes) to be called\b", "go by"),
         (r"\bget(s)? up\b", r"wake\1 up"),
+        (r"^([^\W\d_]+) and (i)\b", r"\1 & \2"),
         (r"\bany more\b", "anymore"),
         (r"\bany longer\b", "anymore"),
     )
@@ -87,20 +88,21 @@ _DROPPED = re.compile(
 )
 _THIRD_PERSON = r"(?:is|was|has|had|left|quit|got|went|became|now|no\ longer|just|recently|does|do|can|\w+ed|\w{3,}s)"
 _SELF = re.compile(
-    r"(?:i|we|(?:[A-ZÀ-ÖØ-Þ][\w-]+\s+and\s+i))\b\s*|(?:the\s+)?(?:user|person)\s+",
+    r"(?:i|we|(?:[A-ZÀ-ÖØ-Þ][\w-]+\s+&\s+i))\b\s*|(?:the\s+)?(?:user|person)\s+",
     re.IGNORECASE,
 )
 _OWNED = re.compile(
     rf"""(?P<owner>my|our|the|(?:the\s+)?user's|[A-ZÀ-ÖØ-Þ][\w-]+'s)
     \s+(?P<thing>[\w'&-]+(?:\s+(?!(?:is|are|was|has|have|had|were)\b)[\w'&-]+){{0,5}}?)
-    \s+(?=(?: {_VERBS} | were | leaves? | starts? | begins? | departs? | ends? | costs? | turned | \w{{3,}}ed | now
+    \s+(?=(?: {_VERBS} | calls? | were | leaves? | starts? | begins? | departs? | ends? | costs? | \w{{3,}}ed | now
       | no\ longer
       | just | weighs? | says? | thinks? | told | died | ran )\b)""",
     re.IGNORECASE | re.VERBOSE,
 )
 _NAMED = re.compile(rf"(?P<name>[A-ZÀ-ÖØ-Þ][\w-]+(?:\s+[A-ZÀ-ÖØ-Þ][\w-]+)?)\s+(?={_THIRD_PERSON}\b)")
 _CALLING = re.compile(
-    r"(?:everybody|everyone|people|they|friends|all)\s+(?=calls?\s+me\b)|(?=call\s+me\b)", re.IGNORECASE
+    r"(?:(?:it|today|yesterday|this|that|\w+day)\s+)?(?:is|was)\s+(?=my\s|our\s)|(?:everybody|everyone|people|they|friends|all)\s+(?=calls?\s+me\b)|(?=call\s+me\b)",
+    re.IGNORECASE,
 )
 
 

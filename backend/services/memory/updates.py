@@ -42,10 +42,14 @@ _JOB_ENDED = re.compile(
     (?:\ (?:at|from|with|as)\ (?P<what>.+))?""",
     re.VERBOSE,
 )
-_LEFT = re.compile(r"(?:have |has )?(?:left|quit|closed|fired|cancell?ed|dropped) (?P<what>.+)")
+_LEFT = re.compile(
+    r"(?:have |has )?(?:left|quit|closed|fired|cancell?ed|dropped) (?P<what>.+)|.*\blast day (?:at|with) (?P<there>.+)"
+)
+_PARTED = re.compile(r"(?P<who>\w+) & i (?:have )?(?:just )?(?:broke|broken|split|separated|divorced|fell|parted)\b")
+_CLOSE = stems("girlfriend boyfriend partner wife husband fiance fiancee friend")
 _SWAPS = (
     re.compile(r"\b(?:switched|changed|went|converted|gone|moved) from (?P<old>.+?) to (?P<new>.+)"),
-    re.compile(r"\b(?:replaced|swapped|traded|exchanged) (?P<old>.+?) (?:with|for|by) (?P<new>.+)"),
+    re.compile(r"\b(?:replaced|swapped|traded|exchanged) (?P<old>.+?) (?:in |out )?(?:with|for|by) (?P<new>.+)"),
     re.compile(r"(?P<new>.+?) (?:instead of|rather than) (?P<old>.+)"),
 )
 _SWITCHED_TO = re.compile(r"(?:have |has )?(?:switched|converted|changed|migrated|upgraded)(?: over)? to (?P<new>.+)")
@@ -59,7 +63,9 @@ _TAIL = re.compile(
     re.VERBOSE,
 )
 _PRESENT = re.compile(r"\b(?:now|anymore|these days|nowadays|from now on|again|currently)\b")
-_HAVING = stems("use drink eat take drive ride play smoke go follow wear keep subscribe visit attend own") | {
+_HAVING = stems(
+    "use drink eat take drive ride play smoke go follow wear keep subscribe visit attend own train exercise"
+) | {
     "have",
     "has",
 }
@@ -71,6 +77,7 @@ _MEASURES = stems("weigh cost earn pay measure") | {"is", "am", "are"}
 _AMOUNT = re.compile(
     r"\b(\d[\d.,]*(?:st|nd|rd|th)?|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth)\s+(\w+)"
 )
+_PAPERS = stems("membership subscription account contract policy")
 _TYPED_STEM = re.compile(r"\d|@")
 _PROBES = {
     stem(attribute): said
@@ -134,6 +141,7 @@ def _may_close(clause: Clause) -> bool:
         or clause.verb in _MEASURES | {"prefer"}
         or _BY_NOW.search(clause.rest)
         or any(pattern.match(clause.rest) for pattern in (_JOB_ENDED, _DISPOSED, _LEFT, _SWITCHED_TO))
+        or _PARTED.match(clause.said)
         or any(pattern.search(clause.said) for pattern in _SWAPS)
     )
 
@@ -157,17 +165,11 @@ def probes(new: Statement) -> list[str]:
 def _closes(new: Clause, old: Clause, likeness: float) -> bool:
     if new.adds or old.irreal:
         return False
-    if _other_value(new, old) or _left(new, old):
+    if _other_value(new, old) or _left(new, old) or _swapped(new, old, likeness):
         return True
     if new.subject != old.subject:
         return False
-    return (
-        _ended(new, old)
-        or _job_ended(new, old)
-        or _swapped(new, old, likeness)
-        or _turned(new, old)
-        or _otherwise(new, old, likeness)
-    )
+    return _ended(new, old) or _job_ended(new, old) or _turned(new, old) or _otherwise(new, old, likeness)
 
 
 def _other_value(new: Clause, old: Clause) -> bool:
@@ -203,11 +205,11 @@ def _ended(new: Clause, old: Clause) -> bool:
     if old.past or old.negated:
         return False
     for what in _endings(new):
-        gone = stems(_TAIL.sub("", what))
+        gone = _gone(what)
         if _same_claim(replace(new, rest=what, negated=False), old) or (gone and _is_all_of(gone, old)):
             return True
     match = _DISPOSED.match(new.rest)
-    gone = stems(_TAIL.sub("", match["what"])) if match else frozenset[str]()
+    gone = _gone(match["what"]) if match else frozenset[str]()
     used = {_USED_BY.get(one) for one in gone}
     return bool(gone) and ((gone <= old.content and old.verb in _HAVING) or old.verb in used)
 
@@ -219,9 +221,21 @@ def _is_all_of(gone: frozenset[str], old: Clause) -> bool:
 
 
 def _left(new: Clause, old: Clause) -> bool:
+    """As "I left Acme", "it was my last day at Acme"; "Nora and I broke up"."""
+    if (match := _PARTED.match(new.said)) is not None:
+        owner, _, thing = old.subject.partition("'s ")
+        return owner == new.speaker and bool(_CLOSE & stems(thing)) and stems(match["who"]) <= stems(old.said)
     match = _LEFT.match(new.rest)
-    gone = stems(_TAIL.sub("", match["what"])) if match else frozenset[str]()
-    return bool(gone) and any(gone <= one.value for one in claims_of(old) if one.subject == new.subject)
+    return match is not None and _is_value(_gone(match["what"] or match["there"]), new.speaker, old)
+
+
+def _gone(what: str) -> frozenset[str]:
+    """What is no more: "my membership of the club" is the club."""
+    return stems(_TAIL.sub("", what)) - _PAPERS
+
+
+def _is_value(gone: frozenset[str], owner: str, old: Clause) -> bool:
+    return bool(gone) and any(gone <= one.value for one in claims_of(old) if one.subject == owner)
 
 
 def _same_claim(denied: Clause, old: Clause) -> bool:
@@ -246,9 +260,10 @@ def _swapped(new: Clause, old: Clause, likeness: float) -> bool:
         return False
     for pattern in _SWAPS:
         if (match := pattern.search(new.said)) is not None:
-            gone = stems(_TAIL.sub("", _PRESENT.sub("", match["old"])))
-            return bool(gone) and gone <= old.content
-    if (match := _SWITCHED_TO.match(new.rest)) is not None:
+            gone = _gone(_PRESENT.sub("", match["old"]))
+            same = new.subject == old.subject and bool(gone) and gone <= old.content
+            return same or _is_value(gone, new.subject, old)
+    if new.subject == old.subject and (match := _SWITCHED_TO.match(new.rest)) is not None:
         return likeness >= _MUCH_ALIKE and old.verb in _HAVING and not stems(match["new"]) <= old.content
     return False
 

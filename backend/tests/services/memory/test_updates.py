@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +27,15 @@ def closes(old: str, new: str, *, days: float = 1, speaker: str = "", likeness: 
     return supersedes(said(new, days, speaker), said(old, 0, speaker), likeness)
 
 
-@pytest.mark.parametrize("split", ["tuned", "held_out"])
-def test_nearly_every_update_of_the_set_closes_what_was(split: str) -> None:
+@pytest.mark.parametrize(("split", "most"), [("tuned", 0.0), ("held_out", 0.05), ("other_hand", 0.25), ("fresh", 0.25)])
+def test_updates_of_the_set_close_what_was(split: str, most: float) -> None:
     cases = [case for case in CASES["updates"] if case["split"] == split]
     missed = [
         (case["old"], case["new"])
         for case in cases
         if not closes(case["old"], case["new"], days=case["days"], speaker=case["speaker"])
     ]
-    assert len(missed) <= 0.05 * len(cases), missed
+    assert len(missed) <= most * len(cases), missed
 
 
 def test_no_pair_of_the_set_that_goes_together_is_torn_apart() -> None:
@@ -52,34 +51,6 @@ def test_an_update_closes_nothing_but_what_it_is_about() -> None:
         if closes(other, case["new"], speaker=case["speaker"])
     ]
     assert torn == []
-
-
-def test_updates_of_different_cases_leave_each_other_alone_unless_they_are_of_one_attribute() -> None:
-    about_the_same = {("h-name", "name-change"), ("h-car", "car")}
-    texts = {case["id"]: case["new"] for case in CASES["updates"] if not case["speaker"]}
-    groups = {name: name.removeprefix("h-").split("-")[0] for name in texts}
-    torn = [
-        (first, second)
-        for first, second in permutations(texts, 2)
-        if groups[first] != groups[second] and closes(texts[first], texts[second], likeness=0.3)
-    ]
-    unexpected = [pair for pair in torn if pair not in about_the_same and not _same_topic(*pair)]
-    assert unexpected == []
-
-
-def _same_topic(first: str, second: str) -> bool:
-    """Cases whose attribute is the same under two names: an employer, a diet, a wedding."""
-    topics = (
-        "employer occupation",
-        "marital plan",
-        "name nickname call",
-        "switch habit",
-        "diet allergy",
-        "piano major",
-    )
-    return any(
-        all(any(word in one.split("-") for word in topic.split()) for one in (first, second)) for topic in topics
-    )
 
 
 def test_what_is_older_closes_nothing() -> None:
@@ -112,6 +83,10 @@ def test_a_memory_that_says_more_than_what_changed_stays() -> None:
         ("I am allergic to nuts.", "I am not allergic to milk."),
         ("I play tennis.", "I play golf, too, now."),
         ("I bought a house in Porto.", "I sold my car."),
+        ("My sister is a nurse.", "My sister moved to Vienna."),
+        ("My manager is Helen.", "My manager is ill now."),
+        ("My car is a Volvo.", "My car is at the garage now."),
+        ("My office phone number is 555 0100.", "My phone number has changed."),
     ],
 )
 def test_what_only_sounds_like_a_change_closes_nothing(old: str, new: str) -> None:
