@@ -259,8 +259,8 @@ class IndexQuery:
 
 @dataclass(frozen=True, slots=True)
 class IndexHit:
-    """A candidate: `likeness` is the dot product with the query's vector, `word_score` its BM25 within the query's
-    namespaces (0 when it is not among the best by words).
+    """A candidate: `likeness` is the dot product with the query's vector, `word_score` its BM25 (0 when it is not among
+    the best by words), where a word is as rare as it is in the whole index.
 
     Without vectors `vector` is empty, and a hit found by words alone is taken to be as like as the last that was found
     by meaning.

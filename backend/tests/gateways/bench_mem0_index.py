@@ -54,7 +54,7 @@ class Corpus:
 
     def query(self, number: int, limit: int, between: tuple[datetime, datetime] | None) -> IndexQuery:
         namespace = self.namespaces[number % len(self.namespaces)]
-        return IndexQuery([namespace], self.vectors(1)[0], self.words(8), limit, between)
+        return IndexQuery([namespace], self.vectors(1)[0], self.words(8), limit, between, with_vectors=False)
 
 
 async def searched(
