@@ -6,7 +6,7 @@ Each case is told by somebody new: unrelated talk, the old fact, more talk, the 
 three days later. The new fact wins when it is recalled, and the old one is not or stands behind it. Of the pairs in
 `both_stay` nothing may be superseded.
 
-The rules were made with `tuned` in view. At first sight, on cases that they had not seen `held_out` 37 of 42
+The rules were made with `tuned` in view. At first sight, on cases that they had not seen: `held_out` 37 of 42
 superseded, `other_hand` (written by somebody else) 26 of 40 won, `fresh` 32 of 40 won; what was added since are rules
 that hold in general. How it will be with what people say, the first run of new cases tells, not the next run of these.
 """

@@ -27,7 +27,7 @@ def closes(old: str, new: str, *, days: float = 1, speaker: str = "", likeness: 
     return supersedes(said(new, days, speaker), said(old, 0, speaker), likeness)
 
 
-@pytest.mark.parametrize(("split", "most"), [("tuned", 0.0), ("held_out", 0.05), ("other_hand", 0.25), ("fresh", 0.25)])
+@pytest.mark.parametrize(("split", "most"), [("tuned", 0.0), ("held_out", 0.05), ("other_hand", 0.25), ("fresh", 0.4)])
 def test_updates_of_the_set_close_what_was(split: str, most: float) -> None:
     cases = [case for case in CASES["updates"] if case["split"] == split]
     missed = [
