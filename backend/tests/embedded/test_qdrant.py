@@ -37,6 +37,17 @@ def client(folder: Path) -> Generator[EdgeQdrantClient]:
     client.close()
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Generator[EdgeQdrantClient]:
+    """One for all requests that it refuses."""
+    client = EdgeQdrantClient(tmp_path_factory.mktemp("standing"))
+    create(client)
+    client.upsert(NAME, [point(1)])
+    yield client
+    assert found(client) == {1}
+    client.close()
+
+
 def has(key: str, *values: str) -> models.FieldCondition:
     return models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))
 
@@ -98,11 +109,11 @@ def test_filters_mean_what_they_mean_on_a_server(client: EdgeQdrantClient) -> No
     ],
     ids=lambda one: str(one)[:60],
 )
-def test_a_condition_that_is_not_understood_is_refused(client: EdgeQdrantClient, condition: Any) -> None:
+def test_a_condition_that_is_not_understood_is_refused(standing: EdgeQdrantClient, condition: Any) -> None:
     with pytest.raises(NotUnderstood):
-        found(client, query_filter=models.Filter(must=[condition]))
+        found(standing, query_filter=models.Filter(must=[condition]))
     with pytest.raises(NotUnderstood):
-        client.delete(NAME, models.FilterSelector(filter=models.Filter(must=[condition])))
+        standing.delete(NAME, models.FilterSelector(filter=models.Filter(must=[condition])))
 
 
 Ask = Callable[[QdrantClient], object]
@@ -130,10 +141,9 @@ NOT_UNDERSTOOD: list[Ask] = [
 
 
 @pytest.mark.parametrize("ask", NOT_UNDERSTOOD)
-def test_a_request_that_is_not_understood_is_refused(client: EdgeQdrantClient, ask: Ask) -> None:
-    client.upsert(NAME, [point(1)])
+def test_a_request_that_is_not_understood_is_refused(standing: EdgeQdrantClient, ask: Ask) -> None:
     with pytest.raises(NotUnderstood):
-        ask(client)
+        ask(standing)
 
 
 def test_vectors_come_when_they_are_wanted(client: EdgeQdrantClient) -> None:
