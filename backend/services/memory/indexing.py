@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -133,17 +134,18 @@ class MemoryIndexing:
 
     async def _settle(self, tenant_id: UUID, rows: Sequence[IndexRow], own: Mapping[UUID, Vector]) -> list[UUID]:
         """Let what is new take the place of what it contradicts, whichever is indexed first; what took a place."""
+        # What was said in a thread stays what was said there.
+        telling = [row for row in rows if row.scope != "thread" and not row.superseded]
+        telling = [row for row in telling if may_supersede(_statement(row))]
+        near = await asyncio.gather(*(self._near(row, own[row.id]) for row in telling))
+        if not any(near):
+            return []
         winners: dict[UUID, None] = {}
-        for row in rows:
-            # What was said in a thread stays what was said there.
-            if row.scope == "thread" or row.superseded or not may_supersede(_statement(row)):
-                continue
-            near = await self._near(row, own[row.id])
-            if not near:
-                continue
-            async with self._database.tenant(tenant_id) as tx:
-                others = await tx.memories.to_index(list(near))
-                for old, new in _outdated(row, [one for one in others if not one.superseded], near):
+        async with self._database.tenant(tenant_id) as tx:
+            others = {row.id: row for row in await tx.memories.to_index(list({one for found in near for one in found}))}
+            for row, found in zip(telling, near, strict=True):
+                current = [others[one] for one in found if one in others and not others[one].superseded]
+                for old, new in _outdated(row, current, found):
                     if await tx.memories.supersede(old.id, new.id):
                         self._metrics.memory_superseded_total.inc()
                         winners[new.id] = None
