@@ -12,7 +12,7 @@ from backend.cli import agents, keys, memories, users
 from backend.cli.chat import chat
 from backend.cli.doctor import doctor
 from backend.cli.failures import in_one_line
-from backend.cli.operations import migrate, seed, serve
+from backend.cli.operations import migrate, reindex, seed, serve
 from backend.errors import NumenError
 
 
@@ -41,6 +41,7 @@ app.command()(migrate)
 app.command()(seed)
 app.command()(chat)
 app.add_typer(agents.app, name="agents")
+memories.app.command()(reindex)
 app.add_typer(memories.app, name="memories")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")

@@ -6,6 +6,7 @@ Everything heavy is imported inside the commands, so that those which only ask t
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Annotated
 
 import typer
@@ -36,6 +37,27 @@ def migrate() -> None:
 
     applied = asyncio.run(migrate_database(read_settings()))
     typer.echo(f"Applied {', '.join(applied)}." if applied else "The schema is up to date.")
+
+
+def reindex() -> None:
+    """Make the search index of memories anew from the database, as after another NUMEN_EMBEDDER.
+
+    A server that has the index does it; otherwise it is done here and now.
+    """
+    from backend.scripts.deployment_settings import read_settings  # noqa: PLC0415 — heavy
+    from backend.scripts.reindex_memories import reindex_memories, tell_of  # noqa: PLC0415 — heavy
+    from backend.telemetry import configure_logging  # noqa: PLC0415 — heavy
+
+    settings = read_settings()
+    configure_logging("error", settings.log_format)
+    shown = sys.stderr.isatty()
+
+    def tell(waiting: int) -> None:
+        if shown:
+            typer.echo(f"\r{waiting} to go … ", nl=False, err=True)
+
+    done = asyncio.run(reindex_memories(settings, tell))
+    typer.echo(f"{chr(13) if shown else ''}{tell_of(done)}")
 
 
 def seed(

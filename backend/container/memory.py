@@ -86,6 +86,14 @@ def index_folder(settings: Settings) -> Path:
     return settings.data_dir.resolve() / "index"
 
 
+def index_holder(settings: Settings) -> int | None:
+    """The pid of the server that has the search index, while it is ours; None when nobody has."""
+    if settings.qdrant_url is not None:
+        return None
+    serving = DataFolderLock(settings.data_dir.resolve()).holder() if settings.embedded else None
+    return serving or DataFolderLock(index_folder(settings)).holder()
+
+
 def _index_client(settings: Settings) -> Callable[[], QdrantClient]:
     """How to open the search index. Errors: `Misconfigured` when another process has it."""
     key = settings.qdrant_api_key

@@ -15,6 +15,7 @@ from backend.errors import Misconfigured, NumenError
 from backend.scripts.standard import (
     rule_01_contract,
     rule_02_database,
+    rule_03_memory,
     rule_04_threads,
     rule_05_validation,
     rule_06_one_truth,
@@ -42,7 +43,7 @@ _UNEXPECTED = (LookupError, TypeError, ValueError, AttributeError, OSError)
 RULES = (
     Rule(1, "The contract is king", rule_01_contract.prove),
     Rule(2, "Database-backed from birth", rule_02_database.prove),
-    Rule(3, "Memory is mandatory", None, "memory is not part of this release"),
+    Rule(3, "Memory is mandatory", rule_03_memory.prove),
     Rule(4, "Threads are automatic", rule_04_threads.prove),
     Rule(5, "Validation before creation", rule_05_validation.prove),
     Rule(6, "One source of truth", rule_06_one_truth.prove),

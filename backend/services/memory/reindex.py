@@ -100,4 +100,3 @@ class Reindex:
         if swept.orphans or swept.collections:
             _log.info("the search index was swept", orphans=swept.orphans, collections=swept.collections)
         return swept
-

@@ -85,7 +85,7 @@ async def test_a_database_without_migrations_is_told_and_left_alone(external: Se
         told = await found(database_checks(external))
         assert told["database"][0] == "ok"
         assert told["database"][1].startswith("PostgreSQL ")
-        assert told["migrations"] == ("fail", "not applied: 0001_foundation")
+        assert told["migrations"] == ("fail", "not applied: 0001_foundation, 0002_memory")
         assert "walls" not in told
 
 
@@ -186,6 +186,14 @@ async def test_a_server_in_health() -> None:
             "release": ("ok", __version__),
             "mirror": ("ok", "0 waiting"),
         }
+
+
+@pytest.mark.parametrize(("status", "verdict"), [("ok", "ok"), ("late", "warn"), ("down", "warn")])
+async def test_an_index_that_lags_or_is_away_is_a_warning(status: str, verdict: str) -> None:
+    degraded = numen(200, database={"status": "ok"}, index={"status": status, "detail": "7 waiting"})
+    async with answering(degraded) as url:
+        told = await found(server_checks(url))
+    assert (told["server"][0], told["index"]) == ("ok", (verdict, "7 waiting"))
 
 
 async def test_a_server_that_is_not_ready_or_lags_or_is_old() -> None:

@@ -16,6 +16,7 @@ import pytest
 from backend.scripts.standard import (
     rule_01_contract,
     rule_02_database,
+    rule_03_memory,
     rule_04_threads,
     rule_05_validation,
     rule_06_one_truth,
@@ -81,6 +82,18 @@ def forgetful(method: str, path: str, body: Any) -> tuple[str, str, Any]:
     return method, path, {"message": body["message"]} if body and "thread_id" in body else body
 
 
+def without_memory(method: str, path: str, body: Any) -> tuple[str, str, Any]:
+    """Agents are made without memory."""
+    if method == "POST" and path == "/agents":
+        body = {**body, "configuration": {**body["configuration"], "memory_enabled": False}}
+    return method, path, body
+
+
+def amnesiac(method: str, path: str, body: Any) -> tuple[str, str, Any]:
+    """What is said is not what is kept."""
+    return method, path, {**body, "message": "Hello."} if body and "colour is" in body.get("message", "") else body
+
+
 def lenient(method: str, path: str, body: Any) -> tuple[str, str, Any]:
     """Too much empathy is taken as all of it."""
     if method == "POST" and body and isinstance(body.get("traits"), dict) and body["traits"].get("empathy") == 101:
@@ -116,6 +129,7 @@ async def failures(prove: Prove, ground: Ground) -> str:
     ("prove", "change", "finding"),
     [
         (rule_01_contract.prove, warm_and_funny, "humor changes 2 lines of the prompt"),
+        (rule_03_memory.prove, without_memory, "a contract that says nothing of memory has none"),
         (rule_04_threads.prove, forgetful, "the second turn is in another thread"),
         (rule_08_versions.prove, wrong_way_back, "the rollback does not restore the first contract"),
         (rule_09_lifecycle.prove, undying, "archiving answers 200"),
@@ -124,6 +138,18 @@ async def failures(prove: Prove, ground: Ground) -> str:
 async def test_a_lie_is_noticed(ground: Ground, prove: Prove, change: Change, finding: str) -> None:
     async with Liar(ground.url, ground.home.key, change) as door:
         assert finding in await failures(prove, replace(ground, home=replace(ground.home, door=door)))
+
+
+async def test_what_is_not_kept_is_noticed(ground: Ground) -> None:
+    async with Liar(ground.url, ground.home.key, amnesiac) as door:
+        forgetting = replace(ground, home=replace(ground.home, door=door), patience=0.5)
+        assert "what was said is not in the memory" in await failures(rule_03_memory.prove, forgetting)
+
+
+async def test_a_memory_that_is_everybodys_is_noticed(ground: Ground) -> None:
+    async with Liar(ground.url, ground.home.key, as_it_is, without="Numen-User") as door:
+        found = await failures(rule_03_memory.prove, replace(ground, home=replace(ground.home, door=door)))
+    assert found == "another person is told what somebody said"
 
 
 async def test_a_bound_that_is_not_kept_is_noticed(ground: Ground) -> None:
