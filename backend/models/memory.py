@@ -26,6 +26,7 @@ Speaker = Annotated[str, StringConstraints(max_length=200, strip_whitespace=True
 
 class Memory(FrozenModel):
     """One thing an agent knows. `superseded_by` is the newer memory that took its place; its history stays readable.
+    Without `superseded_at` the newer one took the place of a part of it, and it is current still.
 
     `confirmations` grows when it is said again or an answer built on it is praised, and shrinks (below zero, too) when
     such an answer is blamed. `indexed_at` is null while the search index has not taken its present text.

@@ -89,6 +89,10 @@ class MemoryStore:
         """Let the new one take the old one's place; False when they are not of one namespace, or it was taken."""
         return await self._connection.fetchval(_SQL["supersede"], self._tenant_id, old_id, new_id) is not None
 
+    async def revise(self, old_id: UUID, new_id: UUID) -> bool:
+        """Note that the new one takes the place of a part of the old one, which stays current; False when known."""
+        return await self._connection.fetchval(_SQL["revise"], self._tenant_id, old_id, new_id) is not None
+
     async def confirm(self, ids: Sequence[UUID], delta: float) -> None:
         """Move the confirmations of these by `delta`; ids that are gone are fine."""
         await self._connection.execute(_SQL["confirm"], self._tenant_id, list(ids), delta)

@@ -11,7 +11,7 @@ from uuid import UUID
 from backend.errors import EmbedderUnavailable, IndexMissing, IndexUnavailable
 from backend.ports import Embedder, IndexHit, IndexPoint, IndexQuery, MemoryIndex, Vector
 from backend.services.memory.context_vectors import contexts, in_context, spoken
-from backend.services.memory.updates import Statement, may_supersede, probes, supersedes
+from backend.services.memory.updates import Statement, may_supersede, probes, revises, supersedes
 from backend.stores.database import Database
 from backend.stores.memory_rows import IndexRow
 from backend.stores.worker import Delivery
@@ -145,9 +145,12 @@ class MemoryIndexing:
             others = {row.id: row for row in await tx.memories.to_index(list({one for found in near for one in found}))}
             for row, found in zip(telling, near, strict=True):
                 current = [others[one] for one in found if one in others and not others[one].superseded]
-                for old, new in _outdated(row, current, found):
-                    if await tx.memories.supersede(old.id, new.id):
+                for old, new, wholly in _outdated(row, current, found):
+                    if not wholly:
+                        changed = await tx.memories.revise(old.id, new.id)
+                    elif changed := await tx.memories.supersede(old.id, new.id):
                         self._metrics.memory_superseded_total.inc()
+                    if changed:
                         winners[new.id] = None
         return list(winners)
 
@@ -164,14 +167,17 @@ class MemoryIndexing:
 
 def _outdated(
     row: IndexRow, others: Sequence[IndexRow], likeness: Mapping[UUID, float]
-) -> list[tuple[IndexRow, IndexRow]]:
-    """(old, new) of what the row takes the place of, and of what takes the row's."""
-    pairs: list[tuple[IndexRow, IndexRow]] = []
+) -> list[tuple[IndexRow, IndexRow, bool]]:
+    """(old, new, wholly) of what the row takes the place of, or of a part of it, and of what takes the row's."""
+    found: list[tuple[IndexRow, IndexRow, bool]] = []
     for other in others:
         for old, new in ((other, row), (row, other)):
-            if _gives_way(old, new) and supersedes(_statement(new), _statement(old), likeness[other.id]):
-                pairs.append((old, new))
-    return pairs
+            if not _gives_way(old, new):
+                continue
+            later, earlier, alike = _statement(new), _statement(old), likeness[other.id]
+            if (wholly := supersedes(later, earlier, alike)) or revises(later, earlier, alike):
+                found.append((old, new, wholly))
+    return found
 
 
 def _gives_way(old: IndexRow, new: IndexRow) -> bool:

@@ -99,7 +99,9 @@ class Weighing:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What is ranked: arrays of one length. `eligible` says which may have a place; `speaker` numbers who said it."""
+    """What is ranked: arrays of one length. `eligible` says which may have a place; `speaker` numbers who said it;
+    `revised_by` is the place of the one that is known to be newer about a part of it, −1 where there is none.
+    """
 
     relevance: Floats
     age_days: Floats
@@ -107,6 +109,7 @@ class Candidates:
     speaker: Integers
     vectors: Vector
     eligible: Flags
+    revised_by: Integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +200,8 @@ def newer_first(
     if not now:
         score = score * (1 - rule.weaken * ((likeness >= rule.topic) & newer).any(axis=1))
     alike, able = (rule.fact_now, rule.able_now) if now else (rule.fact, rule.able)
-    beats = newer & (likeness >= alike) & (semantic[None, :] >= able * semantic[:, None])
+    known = candidates.revised_by[pool][:, None] == pool[None, :]
+    beats = (known | (newer & (likeness >= alike))) & (semantic[None, :] >= able * semantic[:, None])
     best = np.where(beats, score[None, :], -1.0).max(axis=1, initial=-1.0)
     return np.where(beats.any(axis=1), np.minimum(score, best * (1 - _A_HAIR)), score)
 

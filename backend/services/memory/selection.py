@@ -154,6 +154,7 @@ def _passing(found: _Found, query: RecallQuery, scene: Scene) -> Flags:
 
 def _candidates(found: _Found, eligible: Flags, now: datetime, vectors: Mapping[UUID, Vector]) -> Candidates:
     numbers: dict[str, int] = {}
+    places: dict[UUID | None, int] = {row.id: place for place, row in enumerate(found.rows)}
     dimensions = next((len(vector) for vector in vectors.values()), 1)
     nowhere = np.zeros(dimensions, np.float32)  # like nothing
     return Candidates(
@@ -163,6 +164,7 @@ def _candidates(found: _Found, eligible: Flags, now: datetime, vectors: Mapping[
         speaker=np.array([numbers.setdefault(row.speaker, len(numbers)) for row in found.rows]),
         vectors=np.array([vectors.get(row.id, nowhere) for row in found.rows]).reshape(-1, dimensions),
         eligible=eligible,
+        revised_by=np.array([places.get(row.superseded_by, -1) for row in found.rows], dtype=np.int64),
     )
 
 

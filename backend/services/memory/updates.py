@@ -109,7 +109,7 @@ def supersedes(new: Statement, old: Statement, likeness: float) -> bool:
 
     `likeness` is the cosine of their vectors. Never when `old` is the later one.
     """
-    if new.said_at < old.said_at or new.text == old.text:
+    if not _comes_after(new, old):
         return False
     before = [one for one in clauses_of(old.text, old.speaker) if one.content]
     told = stems(old.text)
@@ -121,6 +121,22 @@ def supersedes(new: Statement, old: Statement, likeness: float) -> bool:
         return False
     after = [one for one in clauses_of(new.text, new.speaker) if not one.irreal]
     return all(any(_closes(one, other, likeness) for one in after) for other in before)
+
+
+def revises(new: Statement, old: Statement, likeness: float) -> bool:
+    """Whether `new` takes the place of some of what `old` says: "I moved to Lisbon", and "I live in Porto with cats".
+
+    Nothing is hidden for that; asked about it, the newer comes first.
+    """
+    if not _comes_after(new, old) or len(old.text) > _LONGEST_READ:
+        return False
+    before = [one for one in clauses_of(old.text, old.speaker) if one.content]
+    after = [one for one in clauses_of(new.text, new.speaker) if not one.irreal]
+    return any(_closes(one, other, likeness) for other in before for one in after)
+
+
+def _comes_after(new: Statement, old: Statement) -> bool:
+    return new.said_at >= old.said_at and new.text != old.text
 
 
 def may_supersede(statement: Statement) -> bool:

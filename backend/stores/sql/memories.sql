@@ -332,6 +332,18 @@ WITH changed AS (
 )
 SELECT id FROM changed;
 
+-- name: revise
+-- The newer takes the place of a part of the older, which stays current; of several the last.
+UPDATE memories m
+   SET superseded_by = $3
+  FROM memories newer
+ WHERE m.tenant_id = $1 AND m.id = $2 AND newer.tenant_id = $1 AND newer.id = $3
+   AND (m.superseded_at IS NULL AND m.superseded_by IS DISTINCT FROM $3 AND m.id <> newer.id
+        AND m.agent_id = newer.agent_id AND m.scope = newer.scope AND m.subject_id = newer.subject_id) IS TRUE
+   AND (coalesce((SELECT known.valid_from FROM memories known WHERE known.tenant_id = $1 AND known.id = m.superseded_by),
+                 '-infinity') <= newer.valid_from) IS TRUE
+RETURNING m.id;
+
 -- name: confirm
 -- In one order, so that two who confirm the same wait for each other and never both.
 WITH praised AS (

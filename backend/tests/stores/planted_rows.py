@@ -220,6 +220,7 @@ def _memories(it: Planted) -> dict[str, tuple[Any, ...]]:
         "memories.forget": (ours, user),
         "memories.of_thread": (thread, None, None),
         "memories.history": (it.memory, None),
+        "memories.revise": (it.next_memory, it.memory),
         "memories.supersede": (it.next_memory, it.memory),
         "memories.confirm": (ours, 1.0),
         "memories.add_receipt": (

@@ -245,6 +245,20 @@ async def test_new_knowledge_takes_the_place_of_old(desk: Desk) -> None:
     assert len(desk.index.points) == 3  # what was superseded can still be told as such
 
 
+async def test_a_part_that_is_out_of_date_hides_nothing_and_is_noted(desk: Desk) -> None:
+    [old] = await desk.remember("I live in Porto, and my boat is called Albatross.", days=0)
+    await desk.deliver()
+    [new] = await desk.remember("I moved to Lisbon.", days=30)
+    await desk.deliver()
+    assert len(await desk.current()) == 2
+    async with desk.database.tenant(desk.caller.tenant_id) as tx:
+        known = await tx.memories.get(old, None)
+        assert not await tx.memories.revise(old, new)
+    assert known
+    assert (known.superseded_by, known.superseded_at, known.revision) == (new, None, 1)
+    assert "Albatross" in desk.point(new).words  # found where the older one is found
+
+
 async def test_what_is_imported_late_gives_way_to_what_came_after_it(desk: Desk) -> None:
     await desk.remember("I moved to Lisbon.", days=30)
     await desk.deliver()

@@ -54,6 +54,7 @@ def rank(relevant: list[float], weighing: Weighing | None = None, **more: Any) -
         "speaker": [0] * count,
         "vectors": np.eye(max(count, 1))[:count],
         "eligible": [True] * count,
+        "revised_by": [-1] * count,
     }
     candidates = Candidates(**{name: np.array(value) for name, value in (defaults | more).items()})
     return ranked(candidates, weighing or Weighing())
@@ -182,6 +183,12 @@ def test_the_newer_of_two_about_one_thing_wins_where_the_present_is_asked_for() 
 )
 def test_no_newer_one_wins_otherwise(others: dict[str, Any]) -> None:
     assert places(rank([0.6, 0.5], OF_NOW, **others).order) == [0, 1]
+
+
+def test_what_is_known_to_be_out_of_date_in_part_stands_behind_the_newer_one_where_the_present_is_asked_for() -> None:
+    asking_now = Weighing(wants_state=True)
+    assert places(rank([0.9, 0.8], asking_now, revised_by=[1, -1]).order) == [1, 0]
+    assert places(rank([0.9, 0.8], revised_by=[1, -1]).order) == [0, 1]
 
 
 def test_a_newer_one_that_hardly_fits_does_not_win() -> None:
