@@ -12,10 +12,11 @@ define INSTALL
 test "$$python" != none || { echo "$(NO_PYTHON)" >&2; exit 1; }; "$$python" backend/scripts/install.py
 endef
 
-.PHONY: help run setup check fix test test-fuzz test-crash migrate openapi lock clean
+.PHONY: help run setup check fix test test-fuzz test-crash bench-memory bench-memory-updates bench-memory-scale \
+	migrate openapi lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | expand -t 24
 
 run: setup ## install what is missing and serve: database, migrations, seed and default agents included
 	@exec $(BIN)/numen serve
@@ -46,6 +47,9 @@ test-crash: dev ## kill a working server a hundred times, and one that erases so
 
 bench-memory: dev ## how well memory finds what was said: make bench-memory DATA=conversations.json SPLIT=ids.txt
 	$(BIN)/python -m benchmarks.memory_retriever --data $(DATA) --split $(SPLIT)
+
+bench-memory-updates: dev ## whether a new fact wins against the old one
+	$(BIN)/python -m benchmarks.knowledge_updates
 
 bench-memory-scale: dev ## how fast memory is among many: make bench-memory-scale MEMORIES=20000
 	$(BIN)/python -m benchmarks.memory_scale --memories $(or $(MEMORIES),20000)
