@@ -53,5 +53,6 @@ class AgentMemory:
             interaction.user_message_id,
             interaction.position,
         )
+        self._engine.metrics.memory_kept_total.labels("message").inc()
         extract = self._extraction and not interaction.offline
         return Harvest([message_memory(said, facts_follow=extract)], extract)
