@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -160,9 +160,7 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
         clock = SystemClock()
         model = build_models(settings, clock)
         stack.push_async_callback(model.close)
-        tokens = _tokens(settings, clock)
-        if tokens is not None:
-            stack.push_async_callback(tokens.close)
+        tokens = _tokens(stack, settings, clock)
         memory = await stack.enter_async_context(open_memory(settings, database, clock, metrics))
         catalog = ModelCatalog(settings.llm_model, clock)
         mirror = ContractMirror(database, DiskContractFiles(settings.prompts_dir))
@@ -172,7 +170,6 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
         registry = RunRegistry()
         runs = RunService(database, registry)
         access = _access(settings, database, tokens, clock)
-
         container = Container(
             settings=settings,
             database=database,
@@ -190,17 +187,24 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
             memory=memory,
             metrics=metrics,
         )
-        metrics.watch_pool(lambda: database.sizes()[0], lambda: database.sizes()[1], settings.database_pool_size)
         jobs = memory_jobs(memory, extracting, erasing)
         janitor = Janitor(database, container.idempotency, relay, runs, mirror, catalog, model, jobs)
-        await janitor.take_over(alone=settings.embedded)
-        for one in (memory.relay, relay):
-            stack.push_async_callback(one.drain, settings.shutdown_seconds / 8)
-        relays = (relay, memory.relay, extracting, erasing)
-        loops = (*(one.run() for one in relays), janitor.run(), warm_up(memory), asyncio.to_thread(load_compiler))
-        await _in_background(stack, *loops)
+        await _set_to_work(stack, container, janitor, extracting, erasing)
         stack.push_async_callback(registry.close, settings.shutdown_seconds / 2)
         yield container
+
+
+async def _set_to_work(stack: AsyncExitStack, container: Container, janitor: Janitor, *more: OutboxRelay) -> None:
+    """Start what works in the background; on the way out it is stopped, and what is due is delivered."""
+    await janitor.take_over(alone=container.settings.embedded)
+    database, memory, limit = container.database, container.memory, container.settings.database_pool_size
+    container.metrics.watch_pool(lambda: database.sizes()[0], lambda: database.sizes()[1], limit)
+    for one in (memory.relay, container.relay):
+        stack.push_async_callback(one.drain, container.settings.shutdown_seconds / 8)
+    relays = (container.relay, memory.relay, *more)
+    loops = (*(one.run() for one in relays), janitor.run(), warm_up(memory), asyncio.to_thread(load_compiler))
+    for loop in loops:
+        stack.push_async_callback(_cancel, asyncio.create_task(loop))
 
 
 def _interactions(
@@ -227,11 +231,6 @@ def _interactions(
         memory=AgentMemory(engine, extraction=settings.memory_extraction),
         metrics=engine.metrics,
     )
-
-
-async def _in_background(stack: AsyncExitStack, *loops: Coroutine[None, None, None]) -> None:
-    for loop in loops:
-        stack.push_async_callback(_cancel, asyncio.create_task(loop))
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
@@ -275,13 +274,13 @@ def _add_servers(named: dict[str, LanguageModel], settings: Settings, clock: Clo
         )
 
 
-def _tokens(settings: Settings, clock: Clock) -> JwtTokens | None:
+def _tokens(stack: AsyncExitStack, settings: Settings, clock: Clock) -> JwtTokens | None:
     if settings.jwt_secret is None and settings.jwt_jwks_url is None:
         return None
     from backend.gateways.jwt_tokens import JwtTokens  # noqa: PLC0415 — its cryptography is slow to import
 
     secret = settings.jwt_secret
-    return JwtTokens(
+    tokens = JwtTokens(
         clock=clock,
         secret=secret.get_secret_value() if secret else None,
         jwks_url=settings.jwt_jwks_url,
@@ -289,6 +288,8 @@ def _tokens(settings: Settings, clock: Clock) -> JwtTokens | None:
         audience=settings.jwt_audience,
         tenant_claim=settings.jwt_tenant_claim,
     )
+    stack.push_async_callback(tokens.close)
+    return tokens
 
 
 def _access(settings: Settings, database: Database, tokens: TokenVerifier | None, clock: Clock) -> AccessService:
