@@ -9,7 +9,7 @@ from itertools import groupby
 from uuid import UUID
 
 from backend.errors import EmbedderUnavailable, IndexMissing, IndexUnavailable
-from backend.ports import Embedder, IndexHit, IndexPoint, IndexQuery, MemoryIndex, Vector
+from backend.ports import Embedder, IndexPoint, IndexQuery, MemoryIndex, Vector
 from backend.services.memory.context_vectors import contexts, in_context, spoken
 from backend.services.memory.updates import Statement, may_supersede, probes, revises, supersedes
 from backend.stores.database import Database
@@ -158,11 +158,14 @@ class MemoryIndexing:
         """Memories of the same namespace that may be about the same, each with its likeness to this one."""
         asked = probes(_statement(row))
         likely = list(await self._embedder.embed(asked)) if asked else []
-        found: dict[UUID, IndexHit] = {}
+        found: dict[UUID, float] = {}
         for text, near in zip([spoken(row), *asked], [vector, *likely], strict=True):
-            query = IndexQuery(namespaces=[row.namespace], vector=near, words=text, limit=_NEAR)
-            found |= {hit.id: hit for hit in await self._index.search(query) if hit.id != row.id}
-        return {one: float(hit.vector @ vector) for one, hit in found.items()}
+            query = IndexQuery([row.namespace], near, text, _NEAR, with_vectors=False)
+            for hit in await self._index.search(query):
+                # What only a probe finds is not like the row itself: there the words alone decide.
+                found.setdefault(hit.id, hit.likeness if near is vector else 0.0)
+        found.pop(row.id, None)
+        return found
 
 
 def _outdated(

@@ -154,8 +154,9 @@ def _may_close(clause: Clause) -> bool:
         or claims_of(clause)
         or opinion_of(clause)
         or any(_endings(clause))
-        or clause.verb in _MEASURES | {"prefer"}
-        or _BY_NOW.search(clause.rest)
+        or clause.verb == "prefer"
+        or (clause.verb in _MEASURES and any(_TYPED_STEM.search(one) for one in clause.content))
+        or (_BY_NOW.search(clause.rest) and _AMOUNT.search(clause.rest))
         or any(pattern.match(clause.rest) for pattern in (_JOB_ENDED, _DISPOSED, _LEFT, _SWITCHED_TO))
         or _PARTED.match(clause.said)
         or any(pattern.search(clause.said) for pattern in _SWAPS)
