@@ -40,12 +40,12 @@ PATIENCE_SECONDS = 60
 def holding(folder: Path, *words: str) -> list[str]:
     """The files below this folder that hold one of these words: as they are, as JSON escapes them, or as UTF-16."""
     sought = [form for one in words for form in (one.encode(), json.dumps(one)[1:-1].encode(), one.encode("utf-16-le"))]
-    found: list[str] = []
-    for path in folder.rglob("*"):
+    while True:  # a server that works meanwhile moves files: what may have been missed is looked through again
         with contextlib.suppress(FileNotFoundError):
-            if path.is_file() and any(one in path.read_bytes() for one in sought):
-                found.append(path.relative_to(folder).as_posix())
-    return sorted(found)
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            return sorted(
+                path.relative_to(folder).as_posix() for path in files if any(one in path.read_bytes() for one in sought)
+            )
 
 
 async def counts_of(ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, int]:

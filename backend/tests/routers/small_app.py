@@ -69,7 +69,7 @@ async def explode(note_id: UUID) -> None:
     raise RuntimeError(f"a secret detail of {note_id}: password=hunter2")
 
 
-def small_app(*more: APIRouter, metrics: Metrics | None = None, linger_seconds: float = 0.2) -> FastAPI:
+def small_app(*more: APIRouter, metrics: Metrics | None = None, linger_seconds: float = 5.0) -> FastAPI:
     """The routes above and these, with the layers of the real application around them."""
     app = FastAPI(redirect_slashes=False)
     install_problems(app)
