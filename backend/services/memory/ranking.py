@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-CANDIDATES = 150
+CANDIDATES = 100
 """How many are asked of the index by meaning, as many by words, and as many of a time that the question names."""
 POOL = 20
 LEAST_RELEVANCE = 0.1
