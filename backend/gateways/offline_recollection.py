@@ -96,9 +96,9 @@ class OfflineRecollection:
         )
         if best[0]:
             return Found(sentence=self._sentences[best[1]])
+        # "I moved to Lisbon" answers "Where do I live?" without a common word, and what fits best comes first.
+        wanted |= _related(wanted)
         matching = [text for text in self._remembered if wanted & content(text)]
-        # "I moved to Lisbon" answers "Where do I live?" without a common word.
-        matching = matching or [text for text in self._remembered if _related(wanted) & content(text)]
         return Found(remembered=matching[0]) if matching else None
 
 

@@ -12,7 +12,9 @@ from backend.services.memory.ranking import Flags, Floats
 ONE_WORD = 1.67
 """BM25 weight of a word that stands once in a short text."""
 _BEST = 6
-_GAP_OF_ONE = 0.1
+_UNRELATED = 0.3
+"""Relevance of the sixth of many that do not bear on a question: what stands for it where there are fewer than six."""
+_LARGEST_ASSUMED_GAP = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,17 @@ def confidence(relevant: Floats, likeness: Floats, words: Floats, calibration: C
     if not len(relevant):
         return 0.0
     best = np.sort(relevant)[::-1][:_BEST]
-    gap = float(best[0] - best[-1]) if len(best) > 1 else _GAP_OF_ONE
     sign = (
         calibration.even
         + calibration.likeness * float(likeness.max())
         + calibration.words * float(words.max())
-        + calibration.gap * gap
+        + calibration.gap * _gap(best)
     )
     sure = 1 / (1 + math.exp(-sign))
     return sure if sure >= calibration.least else 0.0
+
+
+def _gap(best: Floats) -> float:
+    if len(best) == _BEST:
+        return float(best[0] - best[-1])
+    return min(max(float(best[0]) - _UNRELATED, 0.0), _LARGEST_ASSUMED_GAP)

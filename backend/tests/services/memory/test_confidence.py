@@ -30,6 +30,11 @@ def test_the_best_must_stand_out_from_the_sixth() -> None:
     assert sure([0.6] * 6, [0.5] * 6, [0.3] * 6) == sure([0.6] * 6 + [0.0], [0.5] * 7, [0.3] * 7)
 
 
+def test_the_only_memory_that_fits_makes_sure_and_one_that_does_not_makes_nobody_sure() -> None:
+    assert sure([0.83], [0.63], [0.5]) > 0.6
+    assert sure([0.29], [0.29], [0.0]) == 0
+
+
 def test_a_word_says_more_in_a_larger_index() -> None:
     [small], [large] = evidence_of_words(np.array([4.0]), 10), evidence_of_words(np.array([4.0]), 100_000)
     assert small > large > 0
