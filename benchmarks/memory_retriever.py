@@ -88,6 +88,10 @@ class MemoryRetriever:
         found = self._house.run(self._manager.recall(query, [self._namespace], k))
         return [self._turns[one.id] for one in found.memories]
 
+    def close(self) -> None:
+        """Close the house."""
+        self._house.close()
+
     def weighing(self, settings: MemorySettings) -> MemoryRetriever:
         """The same memories under other weights."""
         other = MemoryRetriever(self._house, settings)
