@@ -72,11 +72,18 @@ class MemoryHouse:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def close(self) -> None:
-        """Stop everything and remove the folder."""
+        """Stop everything and remove the folder; a second time it does nothing."""
+        if self._loop.is_closed():
+            return
         self.run(self._stack.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def close_at_exit(self) -> None:
+        """Close when the process ends, for callers that never say when they are done."""
+        # atexit comes too late: by then no executor takes work, and closing needs some.
+        threading._register_atexit(self.close)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
     def manager(self, settings: MemorySettings | None = None, memory_k: int = 6) -> UnifiedMemoryManager:
         """The agent's memory under these settings (the contract's defaults)."""

@@ -50,12 +50,14 @@ class EncoderEmbedder:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
+        self._alone = asyncio.Lock()  # nobody promised that two threads may use it at once
         self.dimensions = int(encoder.encode(["dimensions"]).shape[1])
         self.name = f"bench-{re.sub(r'[^a-z0-9-]', '-', encoder.name.lower())}-{self.dimensions}"
 
     async def embed(self, texts: Sequence[str]) -> Vector:
         """See the port."""
-        return np.asarray(await asyncio.to_thread(self._encoder.encode, list(texts)), dtype=np.float32)
+        async with self._alone:
+            return np.asarray(await asyncio.to_thread(self._encoder.encode, list(texts)), dtype=np.float32)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -100,8 +102,13 @@ class MemoryRetriever:
 
 
 def factory(embedder: Encoder | None = None) -> MemoryRetriever:
-    """A retriever in a new house; without an embedder with the one of a new installation."""
-    return MemoryRetriever(MemoryHouse(None if embedder is None else EncoderEmbedder(embedder)))
+    """A retriever in a new house; without an embedder with the one of a new installation.
+
+    Who does not close it leaves that to the end of the process.
+    """
+    house = MemoryHouse(None if embedder is None else EncoderEmbedder(embedder))
+    house.close_at_exit()
+    return MemoryRetriever(house)
 
 
 def _memory(agent_id: UUID, person: UUID, turn: Turn) -> NewMemory:
