@@ -161,6 +161,8 @@ async def survive(mortal: Mortal, memory: Memory, chance: random.Random) -> None
             await asyncio.sleep(chance.uniform(0.05, 0.8))
             await mortal.die(postgres=death % POWER_CUTS == 0)
             await mortal.start()
+        # A machine that is slow to start has little to lose in between: the last life goes on until there is enough.
+        await eventually(lambda: len(memory.turns) > KILLS * PEOPLE, 60)
         stop.set()
 
 
