@@ -67,7 +67,7 @@ _ALL_IS_WELL = {
 
 @asynccontextmanager
 async def rows_of(data: Path) -> AsyncGenerator[Connection]:
-    """The database of a server that has stopped, seen by its owner."""
+    """The database of a server, running or stopped, seen by its owner."""
     postgres = EmbeddedPostgres(data)
     await asyncio.to_thread(postgres.start)
     try:

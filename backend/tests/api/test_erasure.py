@@ -16,20 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import asyncpg
 import httpx
 import pytest
 
-from backend.container import DATABASE_NAME
-from backend.embedded.postgres import EmbeddedPostgres
 from backend.models.tenant import DEFAULT_TENANT_ID
-from backend.tests.api.test_crash import Mortal
+from backend.tests.api.test_crash import Mortal, rows_of
 from backend.tests.fixtures_api import Api
 from backend.tests.person_everywhere import plant_person
 from backend.tests.protocol_servers.openai_server import OpenAIServer
 
 if TYPE_CHECKING:
-    from asyncpg import Connection
+    pass
 
 STEPS = ("index", "files", "certificate")
 KILLS = int(os.environ.get("NUMEN_TEST_KILLS", "3"))
@@ -76,20 +73,6 @@ class Estate:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         return answer.json() if answer.content else None
 
-    @contextlib.asynccontextmanager
-    async def rows(self) -> AsyncGenerator[Connection]:
-        """The database of the running server, seen by its owner."""
-        postgres = EmbeddedPostgres(self.folder / "data")
-        await asyncio.to_thread(postgres.start)
-        try:
-            connection = await asyncpg.connect(postgres.dsn(DATABASE_NAME))
-            try:
-                yield connection
-            finally:
-                await connection.close()
-        finally:
-            await asyncio.to_thread(postgres.stop)
-
     async def live(self, words: str) -> str:
         """Somebody whose every word is this: through the API where it takes words, in the tables where it does not.
 
@@ -114,7 +97,7 @@ class Estate:
             while memory["indexed_at"] is None:
                 await asyncio.sleep(0.02)
                 memory = await self.ok("GET", f"/memories/{memory['id']}")
-        async with self.rows() as rows:
+        async with rows_of(self.folder / "data") as rows:
             await rows.execute("UPDATE users SET email = $1 WHERE id = $2", f"{words}@example.org", UUID(me["user_id"]))
             await rows.execute("ANALYZE")
             await rows.execute("CHECKPOINT")
@@ -123,7 +106,7 @@ class Estate:
     async def plant(self, words: str) -> str:
         """Somebody in every column that there is; the log of writes holds them."""
         agent = UUID((await self.ok("GET", "/agents", None))[0]["id"])
-        async with self.rows() as rows:
+        async with rows_of(self.folder / "data") as rows:
             planted = await plant_person(rows, DEFAULT_TENANT_ID, agent, words, turns=20)
         return str(planted.user_id)
 
