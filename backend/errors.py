@@ -4,11 +4,16 @@ NumenError
 ├── NotFound                 absent, or another tenant's: the two look the same
 │   ├── AgentNotFound, VersionNotFound, ThreadNotFound, MessageNotFound, RunNotFound, ApiKeyNotFound
 │   ├── MemoryNotFound, UserNotFound, ReceiptNotFound, ErasureNotFound
+│   ├── SessionNotFound, CallNotFound, WebhookNotFound
 ├── Invalid                  what was sent cannot be honoured; `errors` says where and why
 │   ├── InvalidContract
 │   └── IdempotencyKeyReused the same key came with another request
 ├── Conflict                 the state does not allow it
 │   ├── AgentArchived, AgentInactive, AgentNotConversational, ThreadBusy, RunFinished
+│   ├── AgentHasNoRuns       it chats, and is not run
+│   ├── ApprovalPending      the thread waits until a person has agreed to a tool call, or not
+│   ├── ApprovalAnswered     somebody did that already
+│   ├── SessionState         the session is not where this is possible: no consent, no plan, or over
 │   ├── RequestInProgress    the same Idempotency-Key is being worked on
 │   └── SecretAlreadyShown   the key was made before, and its secret was in that answer only
 ├── PreconditionFailed       If-Match names another version
@@ -24,6 +29,11 @@ NumenError
 │   ├── ModelUnavailable     dead, refusing, rate limiting, breaker open, or its key is missing
 │   ├── ModelTimeout         slower than its deadline
 │   └── ModelFailed          answered with an error, rubbish, or half an answer
+├── ToolError                a tool could not be used; told to the model, or recorded with the step
+│   ├── ToolUnavailable      no connection, an address that may not be reached, or rubbish
+│   └── ToolTimeout          slower than its grant allows
+├── StepFailed               a step of a run failed, after the tries that it had
+├── RunTooLong               the run used up its time, its iterations or its budget
 ├── BrokenWall               the database would let a tenant see another's rows; the server does not start
 └── Misconfigured            a setting is wrong or two do not go together; the server does not start
 """
@@ -99,6 +109,18 @@ class ErasureNotFound(NotFound):
     code, title = "erasure-not-found", "No such erasure"
 
 
+class SessionNotFound(NotFound):
+    code, title = "session-not-found", "No such session"
+
+
+class CallNotFound(NotFound):
+    code, title = "call-not-found", "No such tool call"
+
+
+class WebhookNotFound(NotFound):
+    code, title = "webhook-not-found", "No such webhook"
+
+
 class Invalid(NumenError):
     code, title = "invalid-request", "The request does not fit the schema"
 
@@ -137,6 +159,22 @@ class ThreadBusy(Conflict):
 
 class RunFinished(Conflict):
     code, title = "run-finished", "The run has ended"
+
+
+class AgentHasNoRuns(Conflict):
+    code, title = "agent-has-no-runs", "This type of agent is talked to, not run"
+
+
+class ApprovalPending(Conflict):
+    code, title = "approval-pending", "A tool call waits for a person"
+
+
+class ApprovalAnswered(Conflict):
+    code, title = "approval-answered", "The tool call was answered already"
+
+
+class SessionState(Conflict):
+    code, title = "session-state", "The session does not allow this now"
 
 
 class RequestInProgress(Conflict):
@@ -197,6 +235,26 @@ class ModelTimeout(ModelError):
 
 class ModelFailed(ModelError):
     code, title = "model-failed", "The language model failed"
+
+
+class ToolError(NumenError):
+    code, title = "tool-error", "The tool could not be used"
+
+
+class ToolUnavailable(ToolError):
+    code, title = "tool-unavailable", "The tool is not reachable"
+
+
+class ToolTimeout(ToolError):
+    code, title = "tool-timeout", "The tool was too slow"
+
+
+class StepFailed(NumenError):
+    code, title = "step-failed", "A step failed"
+
+
+class RunTooLong(NumenError):
+    code, title = "run-too-long", "The run used up what it was given"
 
 
 class RunStopped(Unavailable):

@@ -1,37 +1,65 @@
-"""What a graph works on: the turn it was started for, and what its nodes find out."""
+"""What a graph works on: the run it was started for, and what its nodes find out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from backend.graphs.journal import Journal, UnrecordedJournal
 from backend.models.agent import AgentContract
-from backend.ports import LanguageModel, Memory, MemoryContext, ModelReply, PromptMessage, RecallRequest
+from backend.models.interview_progress import Answer, InterviewProgress
+from backend.ports import LanguageModel, Memory, MemoryContext, ModelReply, PromptMessage, RecallRequest, ToolSet
 
 
-class TurnState(TypedDict, total=False):
-    """Filled by the nodes: `memory` by recall, `reply` by respond."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workbench:
+    """What every run has at hand. `prompt` is the contract's part of the system prompt.
 
-    memory: MemoryContext
-    reply: ModelReply
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One turn, as its graph needs it: what was said, what to use, and where to report. `prompt` is the contract's.
-
-    `history` ends with the message to answer. `on_text` takes each piece of the answer while it is written; without it
-    the answer is asked for in one piece. `on_event` takes the events of a run that are no text: type and data.
+    `on_text` takes each piece of the answer while it is written; without it the answer is asked for in one piece.
+    `on_event` takes the events of a run that are no text: type and data.
     """
 
     contract: AgentContract
     prompt: str
     model_name: str
-    history: Sequence[PromptMessage]
-    summary: str
     recall: RecallRequest
     model: LanguageModel
     memory: Memory
     on_event: Callable[[str, dict[str, Any]], None]
     on_text: Callable[[str], None] | None = None
+    tools: ToolSet = field(default_factory=ToolSet)
+    journal: Journal = field(default_factory=UnrecordedJournal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn(Workbench):
+    """One turn of a conversation. `history` ends with the message to answer. `interview`: how far it has come, where
+    the turn belongs to a session.
+    """
+
+    history: Sequence[PromptMessage]
+    summary: str
+    interview: InterviewProgress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work(Workbench):
+    """A run of a workflow's steps, or of an autonomous agent: `input` is what to work on, or the goal."""
+
+    input: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing(Workbench):
+    """A script to write from a plan."""
+
+    plan: Mapping[str, Answer]
+
+
+class TurnState(TypedDict, total=False):
+    """Filled by the nodes: `memory` by recall, `interview` by listen, `reply` by respond."""
+
+    memory: MemoryContext
+    interview: InterviewProgress
+    reply: ModelReply

@@ -88,7 +88,12 @@ class RetryPolicy(FrozenModel):
 
 
 class Workflow(FrozenModel):
-    """What sets the agent off, its steps, and the bounds of one run (`timeout_seconds` for all of it)."""
+    """What sets the agent off, its steps, and the bounds of one run.
+
+    `max_iterations` is how often a workflow may do the same step, and how many rounds of acting and checking an
+    autonomous agent has. `timeout_seconds` is for all of a run, waiting for people left out; `token_budget` bounds the
+    tokens of all its model calls.
+    """
 
     model_config = example(
         trigger_type="scheduled",
@@ -104,6 +109,7 @@ class Workflow(FrozenModel):
     steps: Annotated[tuple[WorkflowStep, ...], Field(max_length=100)] = ()
     max_iterations: Annotated[int, Between(1, 100)] = 10
     timeout_seconds: Annotated[int, Between(1, 86_400)] = 300
+    token_budget: Annotated[int, Between(100, 100_000_000)] | None = None
     retry_policy: RetryPolicy = RetryPolicy()
 
     @model_validator(mode="after")

@@ -75,6 +75,7 @@ KINDS: dict[type[NumenError], Kind] = {
     ModelError: Kind(502, "Your message is kept. Send the request again with the same Idempotency-Key."),
     ModelTimeout: Kind(504, "Your message is kept. Send the request again with the same Idempotency-Key."),
     ModelUnavailable: Kind(503, "Your message is kept. Send the request again, with the same Idempotency-Key, later."),
+    ToolError: Kind(502, "Look at the run's steps, and at the server of the tool."),
     MalformedUrl: Kind(400, "Percent-encode the address as UTF-8, without control characters."),
     MalformedBody: Kind(400, "Send one JSON document in UTF-8; NaN, Infinity and lone surrogates are not JSON."),
     MalformedRequest: Kind(400, "Send HTTP/1.1."),

@@ -1,0 +1,106 @@
+"""The outside world as the house sees it: what models, memory, tools and clocks must be able to do.
+
+Services and graphs speak to these protocols; gateways implement them; tests bring real small ones.
+"""
+
+from __future__ import annotations
+
+from backend.ports.language_model import (
+    LanguageModel,
+    ModelReply,
+    ModelRequest,
+    PromptMessage,
+    TextDelta,
+    ToolCall,
+    ToolSpec,
+    Usage,
+)
+from backend.ports.memory import (
+    Embedder,
+    ExtractionRequest,
+    FactExtractor,
+    Harvest,
+    IndexHit,
+    IndexPoint,
+    IndexQuery,
+    Interaction,
+    Memory,
+    MemoryContext,
+    MemoryIndex,
+    MissedMemory,
+    RecalledMemory,
+    RecallRequest,
+    Vector,
+)
+from backend.ports.surroundings import (
+    Clock,
+    ContractFiles,
+    TokenClaims,
+    TokenVerifier,
+)
+from backend.ports.tasks import (
+    Act,
+    AskNext,
+    CheckDone,
+    DoStep,
+    MakePlan,
+    ReadAnswers,
+    Reflect,
+    Task,
+    WritePart,
+)
+from backend.ports.tools import (
+    GrantedTool,
+    ServerTool,
+    Toolbox,
+    ToolOutcome,
+    ToolRequest,
+    ToolServers,
+    ToolSet,
+)
+
+__all__ = [
+    "Act",
+    "AskNext",
+    "CheckDone",
+    "Clock",
+    "ContractFiles",
+    "DoStep",
+    "Embedder",
+    "ExtractionRequest",
+    "FactExtractor",
+    "GrantedTool",
+    "Harvest",
+    "IndexHit",
+    "IndexPoint",
+    "IndexQuery",
+    "Interaction",
+    "LanguageModel",
+    "MakePlan",
+    "Memory",
+    "MemoryContext",
+    "MemoryIndex",
+    "MissedMemory",
+    "ModelReply",
+    "ModelRequest",
+    "PromptMessage",
+    "ReadAnswers",
+    "RecallRequest",
+    "RecalledMemory",
+    "Reflect",
+    "ServerTool",
+    "Task",
+    "TextDelta",
+    "TokenClaims",
+    "TokenVerifier",
+    "ToolCall",
+    "ToolOutcome",
+    "ToolRequest",
+    "ToolServers",
+    "ToolSet",
+    "ToolSpec",
+    "Toolbox",
+    "Usage",
+    "Vector",
+    "WritePart",
+]
