@@ -32,6 +32,7 @@ from backend.errors import (
     NotFound,
     NumenError,
     PreconditionFailed,
+    ToolError,
     Unauthenticated,
     Unavailable,
 )
