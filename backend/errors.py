@@ -267,3 +267,13 @@ class BrokenWall(NumenError):
 
 class Misconfigured(NumenError):
     code, title = "misconfigured", "The settings do not work"
+
+
+def revived(code: str, detail: str) -> NumenError:
+    """A recorded error as what it was: the class of this code with the same words; `StepFailed` for an unknown code."""
+    kinds: list[type[NumenError]] = [NumenError]
+    for kind in kinds:
+        if kind.code == code and kind is not NumenError:
+            return kind(detail)
+        kinds.extend(kind.__subclasses__())
+    return StepFailed(detail)

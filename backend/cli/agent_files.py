@@ -17,19 +17,31 @@ from backend.models.agent_versions import EXPORT_FORMAT, AgentExport
 from backend.models.explanation import explain
 
 
+_ATTRIBUTES = {"id", "name", "traits", "configuration"}
+
+
 @dataclass(frozen=True, slots=True)
 class AgentFile:
-    """What a file wants: the parts of the contract, the status if it says one, and the history if it carries one."""
+    """What a file wants: the parts of the contract, the status if it says one, and the history if it carries one.
+
+    `agent_id` and `tenant_id` are those of the agent that a mirrored file was written of, wherever that was.
+    """
 
     source: str
     wanted: AgentCreateRequest
     status: AgentStatus | None = None
     export: dict[str, Any] | None = None
+    agent_id: str | None = None
+    tenant_id: str | None = None
 
 
 def read_agent_file(source: str) -> AgentFile:
     """The agent in the file at this path; `-` is standard input. Errors: `CommandFailed` naming file and field."""
     document = _json_object(source)
+    if document.keys() == _ATTRIBUTES:
+        raise CommandFailed(f"{source} holds the attributes of an agent; its contract is in the file beside it.")
+    if not document.keys() & {"identity", "format"} and document.keys() - AgentContract.model_fields.keys():
+        raise CommandFailed(f"{source} holds no agent: a contract has a name and an identity.")
     try:
         return _agent_in(source, document)
     except ValidationError as error:
@@ -48,7 +60,8 @@ def _agent_in(source: str, document: dict[str, Any]) -> AgentFile:
     if "metadata" in document:
         mirrored = AgentContract.model_validate_json(text)
         wanted = AgentCreateRequest(**mirrored.parts(), tags=mirrored.metadata.tags)
-        return AgentFile(source, wanted, mirrored.metadata.status)
+        of, whose = str(mirrored.id), str(mirrored.metadata.tenant_id)
+        return AgentFile(source, wanted, mirrored.metadata.status, agent_id=of, tenant_id=whose)
     return AgentFile(source, AgentCreateRequest.model_validate_json(text))
 
 

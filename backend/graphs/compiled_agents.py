@@ -1,21 +1,21 @@
-"""Agents ready to run: one graph per contract, compiled once per agent version and kept."""
+"""Agents ready to run: the graphs of a contract, compiled once per agent version and kept."""
 
 from __future__ import annotations
 
 import importlib
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from backend.graphs.prompt import contract_prompt
-from backend.graphs.state import Turn, TurnState
+from backend.graphs.state import Purpose, Turn, TurnState
 from backend.models.agent import AgentContract
 
 if TYPE_CHECKING:
-    from backend.graphs.compiler import TurnGraph
+    from backend.graphs.compiler import AnyGraph
 
 CONVERSATIONAL_TYPES = ("conversational", "voice")
+WORKING_TYPES = ("workflow", "autonomous")
 _LARGEST_CACHE = 1000
 
 
@@ -24,17 +24,27 @@ def load_compiler() -> None:
     importlib.import_module("backend.graphs.compiler")
 
 
-@dataclass(frozen=True, slots=True)
 class CompiledAgent:
-    """A contract, parsed, with its graph and its part of the prompt."""
+    """A contract, parsed, with its part of the prompt and the graphs that its runs needed so far."""
 
-    contract: AgentContract
-    prompt: str
-    graph: TurnGraph
+    def __init__(self, contract: AgentContract) -> None:
+        self.contract = contract
+        self.prompt = contract_prompt(contract)
+        self._graphs: dict[Purpose, AnyGraph] = {}
+
+    def graph(self, purpose: Purpose) -> AnyGraph:
+        """The graph for runs of this purpose, compiled when it is needed first."""
+        from backend.graphs.compiler import compile_graph  # noqa: PLC0415 — loaded when first needed
+
+        known = self._graphs.get(purpose)
+        if known is None:
+            known = self._graphs[purpose] = compile_graph(self.contract, purpose)
+        return known
 
     async def run(self, turn: Turn) -> TurnState:
-        """Execute one turn. Errors: those of the turn's model."""
-        result: Any = await self.graph.ainvoke({}, context=turn)  # pyright: ignore[reportUnknownMemberType]
+        """Execute one turn of a conversation or interview. Errors: those of the turn's model, `Paused`."""
+        purpose: Purpose = "chat" if turn.interview is None else "interview"
+        result: Any = await self.graph(purpose).ainvoke({}, context=turn)  # pyright: ignore[reportUnknownMemberType]
         return result
 
 
@@ -53,10 +63,8 @@ class GraphCache:
         return known
 
     def add(self, tenant_id: UUID, contract: AgentContract) -> CompiledAgent:
-        """Compile a version that is new here."""
-        from backend.graphs.compiler import compile_graph  # noqa: PLC0415 — loaded when first needed
-
-        compiled = CompiledAgent(contract, contract_prompt(contract), compile_graph(contract))
+        """Keep a version that is new here."""
+        compiled = CompiledAgent(contract)
         self._compiled[tenant_id, contract.id] = compiled
         if len(self._compiled) > self._size:
             self._compiled.popitem(last=False)

@@ -56,13 +56,14 @@ def in_context(
     summary: str = "",
     memories: Sequence[RecalledMemory] = (),
     tools: Sequence[ToolSpec] = (),
+    tools_away: Sequence[str] = (),
     memory_is_away: bool = False,
 ) -> str:
-    """A contract's prompt with what is known at this turn.
+    """A contract's prompt with what is known at this turn. `tools_away` names servers whose tools cannot be had.
 
     `memory_is_away`: nobody knows what is remembered, which is not the same as nothing.
     """
-    known = _joined(_turn_sections(summary, memories, tools, memory_is_away=memory_is_away))
+    known = _joined(_turn_sections(summary, memories, tools, tools_away, memory_is_away=memory_is_away))
     return f"{prompt}\n{known}" if known else prompt
 
 
@@ -86,10 +87,17 @@ def _contract_sections(contract: AgentContract) -> Iterator[str]:
 
 
 def _turn_sections(
-    summary: str, memories: Sequence[RecalledMemory], tools: Sequence[ToolSpec], *, memory_is_away: bool
+    summary: str,
+    memories: Sequence[RecalledMemory],
+    tools: Sequence[ToolSpec],
+    tools_away: Sequence[str],
+    *,
+    memory_is_away: bool,
 ) -> Iterator[str]:
     if tools:
         yield _render("tools", lines="\n".join(f"- {quoted(tool.name)}: {quoted(tool.description)}" for tool in tools))
+    if tools_away:
+        yield _render("tools_away", names=", ".join(quoted(name) for name in tools_away))
     if earlier := _quoted_lines(summary.splitlines()):
         yield _render("summary", lines=earlier)
     if remembered := "\n".join(_memory_line(memory) for memory in memories if memory.text.strip()):
@@ -112,9 +120,9 @@ def band_of(value: int) -> int:
     return max(value - 1, 0) // BAND_WIDTH
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, longest: int = LONGEST_QUOTE) -> str:
     """`text` as one line of JSON string: whatever it holds, it ends where the closing quote says."""
-    cut = text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 1]}…"
+    cut = text if len(text) <= longest else f"{text[: longest - 1]}…"
     return ESCAPED.sub(_escaped, _ENCODE(cut))
 
 

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
+from backend.graphs.exchange import Exchange
 from backend.graphs.journal import Journal, UnrecordedJournal
 from backend.models.agent import AgentContract
 from backend.models.interview_progress import Answer, InterviewProgress
-from backend.ports import LanguageModel, Memory, MemoryContext, ModelReply, PromptMessage, RecallRequest, ToolSet
+from backend.ports import (
+    LanguageModel,
+    Memory,
+    MemoryContext,
+    ModelReply,
+    PromptMessage,
+    RecallRequest,
+    ToolCall,
+    ToolSet,
+)
+
+
+Purpose = Literal["chat", "interview", "script", "work"]
+"""What a run is for: an answer, one in a session's interview, a script, or a workflow's or autonomous agent's work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +72,13 @@ class Writing(Workbench):
 
 
 class TurnState(TypedDict, total=False):
-    """Filled by the nodes: `memory` by recall, `interview` by listen, `reply` by respond."""
+    """Filled by the nodes: `memory` by recall, `interview` by listen, `exchange` and `reply` by respond.
+
+    `calls` are the tool calls that are to be made before the model goes on.
+    """
 
     memory: MemoryContext
     interview: InterviewProgress
+    exchange: Exchange
+    calls: Sequence[ToolCall]
     reply: ModelReply

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from backend.errors import FieldError, Invalid
 
 TERMINAL = frozenset({"message.completed", "run.failed"})
+RESUMED = "run.resumed"
+"""Another server went on with the run: what it wrote after this event's `offset` is void, and is written anew."""
 _EVENT_ID = re.compile(r"(\d{1,9})-(\d{1,9})", re.ASCII)
 
 
@@ -66,6 +68,8 @@ def events_after(place: Place, marks: Sequence[Mark], text: str) -> Iterator[Ser
     for mark in marks[at:]:
         if mark.offset > offset:
             yield _delta(at, offset, mark.offset, text)
+            offset = mark.offset
+        if mark.type == RESUMED:
             offset = mark.offset
         at += 1
         # The whole answer is the run's text: marks do not hold it a second time.

@@ -1,14 +1,14 @@
-"""A run while it lives in this process: what has been written, who listens, and how it ended."""
+"""A run while it lives in this process: what has been written, who listens, and how it ended, or why it waits."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
 from backend.errors import NumenError
-from backend.models.events import TERMINAL, Mark, Place, ServerEvent, events_after
+from backend.models.events import RESUMED, TERMINAL, Mark, Place, ServerEvent, events_after
 from backend.models.run import ChatReply
 
 StopReason = Literal["cancelled", "shutdown"]
@@ -17,10 +17,11 @@ StopReason = Literal["cancelled", "shutdown"]
 class LiveRun:
     """One turn. Written by the task that drives it, read by any number of listeners, each at its own pace.
 
-    Listeners hold a place, not a queue: a slow one gets larger pieces, and costs no memory.
+    Listeners hold a place, not a queue: a slow one gets larger pieces, and costs no memory. Of a `recorded` run, with
+    which another server may go on, they are told only what is stored.
     """
 
-    def __init__(self, run_id: UUID, tenant_id: UUID, user_id: UUID) -> None:
+    def __init__(self, run_id: UUID, tenant_id: UUID, user_id: UUID, *, recorded: bool = False) -> None:
         self.run_id = run_id
         self.tenant_id = tenant_id
         self.user_id = user_id
@@ -28,26 +29,49 @@ class LiveRun:
         self.marks: list[Mark] = []
         self.stop_reason: StopReason | None = None
         self.task: asyncio.Task[Any] | None = None
-        self._ended: asyncio.Future[ChatReply] = asyncio.get_running_loop().create_future()
+        self._stored: Place | None = Place() if recorded else None
+        self._ended: asyncio.Future[ChatReply | None] = asyncio.get_running_loop().create_future()
         self._waiting: list[asyncio.Future[None]] = []
 
     def write(self, text: str) -> None:
         """More of the answer."""
         self.text += text
-        self._wake()
+        if self._stored is None:
+            self._wake()
 
     def mark(self, event: str, data: dict[str, Any]) -> None:
         """An event that is no text."""
         self.marks.append(Mark(event, len(self.text), data))
-        self._wake()
+        if self._stored is None:
+            self._wake()
+
+    def take_up(self, text: str, marks: Sequence[Mark]) -> None:
+        """Go on where another server stopped: with what it stored, of which `text` still holds."""
+        self.text = text
+        self.marks = [*marks, Mark(RESUMED, len(text), {"offset": len(text)})]
+
+    def stored(self, marks: int, offset: int) -> None:
+        """So much of it is stored."""
+        if self._stored is not None:
+            self._stored = Place(marks, offset)
+            self._wake()
 
     def succeed(self, reply: ChatReply) -> None:
         """The turn is stored: this is its answer."""
+        self._end(reply)
+
+    def pause(self) -> None:
+        """The run waits for a person, and is stored: whoever goes on with it makes another live run of it."""
+        self._end(None)
+
+    def _end(self, reply: ChatReply | None) -> None:
+        self._stored = None
         self._ended.set_result(reply)
         self._wake()
 
     def fail(self, error: NumenError) -> None:
         """The turn ended without a whole answer."""
+        self._stored = None
         self._ended.set_exception(error)
         self._ended.exception()  # nobody has to wait for it
         self._wake()
@@ -70,8 +94,11 @@ class LiveRun:
         """Whether the turn is stored, whatever became of it."""
         return self._ended.done()
 
-    async def reply(self) -> ChatReply:
-        """Wait for the end; going away does not stop the run. Errors: what the run failed of."""
+    async def reply(self) -> ChatReply | None:
+        """Wait for the end; going away does not stop the run. None when it waits for a person.
+
+        Errors: what the run failed of.
+        """
         return await asyncio.shield(self._ended)
 
     async def ending(self) -> None:
@@ -82,7 +109,8 @@ class LiveRun:
         """Everything after `place`, as it happens, until the run has ended."""
         while True:
             ended = self.ended
-            for event in events_after(place, self.marks, self.text):
+            marks, text = self._told()
+            for event in events_after(place, marks, text):
                 yield event
                 place = Place.parse(event.id)
                 if event.type in TERMINAL:
@@ -90,8 +118,14 @@ class LiveRun:
             if ended:
                 return
             # A place may also lie beyond what there is: then there is nothing to tell before the end.
-            if place.marks >= len(self.marks) and place.offset >= len(self.text) and not self.ended:
+            marks, text = self._told()
+            if place.marks >= len(marks) and place.offset >= len(text) and not self.ended:
                 await self._changed()
+
+    def _told(self) -> tuple[Sequence[Mark], str]:
+        if self._stored is None:
+            return self.marks, self.text
+        return self.marks[: self._stored.marks], self.text[: self._stored.offset]
 
     async def _changed(self) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -22,6 +22,7 @@ from backend.stores.audit import AuditStore
 from backend.stores.erasures import ErasureStore
 from backend.stores.idempotency import IdempotencyStore
 from backend.stores.memories import MemoryStore
+from backend.stores.run_steps import RunStepStore
 from backend.stores.runs import RunStore
 from backend.stores.threads import ThreadStore
 from backend.stores.users import UserStore
@@ -149,6 +150,11 @@ class TenantTransaction:
     def runs(self) -> RunStore:
         """Turns."""
         return RunStore(self._connection, self._tenant_id)
+
+    @cached_property
+    def run_steps(self) -> RunStepStore:
+        """What runs did."""
+        return RunStepStore(self._connection, self._tenant_id)
 
     @cached_property
     def memories(self) -> MemoryStore:

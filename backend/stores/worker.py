@@ -166,10 +166,10 @@ class WorkerStore:
         rows = await self._connection.fetch(_SQL["agent_versions_now"])
         return {_plain(row["id"]): (_plain(row["tenant_id"]), row["version"]) for row in rows}
 
-    async def orphaned_runs(self, *, even_leased: bool) -> list[tuple[UUID, UUID]]:
-        """(tenant, run) of runs whose server is gone."""
+    async def orphaned_runs(self, *, even_leased: bool) -> list[tuple[UUID, UUID, bool]]:
+        """(tenant, run, whether its record lets another go on) of runs whose server is gone."""
         rows = await self._connection.fetch(_SQL["orphaned_runs"], even_leased)
-        return [(_plain(row["tenant_id"]), _plain(row["id"])) for row in rows]
+        return [(_plain(row["tenant_id"]), _plain(row["id"]), row["durable"]) for row in rows]
 
 
 def _plain(value: UUID) -> UUID:

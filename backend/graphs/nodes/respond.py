@@ -1,42 +1,33 @@
-"""The node that answers: the compiled prompt and the recent messages go to the model."""
+"""The node that answers: the compiled prompt and the recent messages go to the model, then what its tools gave."""
 
 from __future__ import annotations
 
-from contextlib import aclosing
-
 from langgraph.runtime import Runtime
 
-from backend.errors import ModelFailed
+from backend.graphs.exchange import Exchange
+from backend.graphs.nodes.tool_loop import ask
 from backend.graphs.prompt import in_context
 from backend.graphs.state import Turn, TurnState
-from backend.ports import MemoryContext, ModelReply, ModelRequest, PromptMessage, TextDelta
+from backend.ports import MemoryContext, PromptMessage
+
+STEP = "answer"
 
 
 async def respond(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
-    """One answer. Errors: those of `LanguageModel`."""
+    """One call of the model. Errors: those of `LanguageModel`."""
     turn = runtime.context
-    memory = state.get("memory", MemoryContext())
+    exchange = state.get("exchange") or Exchange(_opening(turn, state.get("memory", MemoryContext())))
+    reply = await ask(turn, exchange, step=STEP)
+    return {"exchange": exchange, "reply": exchange.answer(reply), "calls": reply.tool_calls}
+
+
+def _opening(turn: Turn, memory: MemoryContext) -> list[PromptMessage]:
     prompt = in_context(
         turn.prompt,
         summary=turn.summary,
         memories=memory.retrieved_memories,
+        tools=[tool.spec for tool in turn.tools.tools.values()],
+        tools_away=turn.tools.away,
         memory_is_away=memory.state == "degraded",
     )
-    request = ModelRequest(
-        contract=turn.contract,
-        provider=turn.contract.configuration.llm_provider,
-        model=turn.model_name,
-        messages=[PromptMessage("system", prompt), *turn.history],
-    )
-    if turn.on_text is None:
-        return {"reply": await turn.model.complete(request)}
-    reply: ModelReply | None = None
-    async with aclosing(turn.model.stream(request)) as pieces:
-        async for piece in pieces:
-            if isinstance(piece, TextDelta):
-                turn.on_text(piece.text)
-            else:
-                reply = piece
-    if reply is None:
-        raise ModelFailed("The model's answer stopped before it was finished.")
-    return {"reply": reply}
+    return [PromptMessage("system", prompt), *turn.history]

@@ -5,6 +5,7 @@
 ALTER TABLE runs
     ADD COLUMN kind      text        NOT NULL DEFAULT 'chat' CHECK (kind IN ('chat', 'workflow', 'autonomous', 'script')),
     ADD COLUMN claim     int         NOT NULL DEFAULT 1,
+    ADD COLUMN durable   boolean     NOT NULL DEFAULT false, -- what was recorded of it lets another server go on
     ADD COLUMN depth     int         NOT NULL DEFAULT 0 CHECK (depth >= 0),
     ADD COLUMN detail    jsonb       NOT NULL DEFAULT '{}',
     DROP CONSTRAINT runs_status_check,
@@ -146,5 +147,5 @@ CREATE POLICY worker ON webhooks FOR SELECT TO numen_workers USING (true);
 GRANT SELECT, INSERT, UPDATE ON agent_schedules TO numen_workers;
 GRANT SELECT (schedule, owner_id, status) ON agents TO numen_workers;
 GRANT SELECT (tenant_id, id, agent_id, user_id, secret) ON webhooks TO numen_workers;
-GRANT SELECT (kind) ON runs TO numen_workers;
+GRANT SELECT (durable) ON runs TO numen_workers;
 GRANT INSERT (tenant_id, kind, subject_id, payload) ON outbox TO numen_workers;

@@ -1,4 +1,4 @@
--- Runs: one turn each. $1 is always the tenant. What is looked up by key says `IS TRUE` of its other conditions, so that
+-- Runs: a turn or a piece of work each. $1 is always the tenant. What is looked up by key says `IS TRUE` of its other conditions, so that
 -- no other index is taken for it.
 
 -- name: begin
@@ -22,10 +22,11 @@ WITH agent AS (
     SELECT $1, $6, $3, message_count, 'user', $8, $5, $9::text::jsonb FROM thread
 ), run AS (
     INSERT INTO runs (tenant_id, id, agent_id, thread_id, user_id, agent_version, user_message_id,
-                      assistant_message_id, leased_until)
-    SELECT $1, $5, $2, $3, $4, agent.version, $6, $7, clock_timestamp() + $10 FROM thread, agent
+                      assistant_message_id, leased_until, kind, durable, depth, detail)
+    SELECT $1, $5, $2, $3, $4, agent.version, $6, $7, clock_timestamp() + $10, $13, $13 <> 'chat', $14, $15::text::jsonb
+      FROM thread, agent
 )
-SELECT agent.version, agent.contract_json, thread.message_count AS position, thread.message_count + 1 AS count_after,
+SELECT agent.version, agent.contract_json, 1 AS claim, thread.message_count AS position, thread.message_count + 1 AS count_after,
        thread.context_summary, thread.summarized_through,
        (SELECT coalesce(json_agg(json_build_array(m.position, m.role, m.content, m.status) ORDER BY m.position), '[]')
           FROM thread_messages m
@@ -47,12 +48,12 @@ WITH agent AS (
 ), run AS (
     UPDATE runs r
        SET status = 'running', text = '', marks = '[]', error = NULL, finished_at = NULL, cancel_requested = false,
-           agent_version = agent.version, leased_until = clock_timestamp() + $5
+           agent_version = agent.version, leased_until = clock_timestamp() + $5, claim = r.claim + 1
       FROM thread, agent
      WHERE r.tenant_id = $1 AND r.id = $4 AND r.status = 'failed'
-    RETURNING r.user_message_id, r.assistant_message_id
+    RETURNING r.user_message_id, r.assistant_message_id, r.claim
 )
-SELECT agent.version, agent.contract_json, said.position, thread.context_summary, thread.summarized_through,
+SELECT agent.version, agent.contract_json, run.claim, said.position, thread.context_summary, thread.summarized_through,
        thread.message_count + CASE WHEN EXISTS (
            SELECT FROM thread_messages m WHERE m.tenant_id = $1 AND m.id = run.assistant_message_id)
            THEN 0 ELSE 1 END AS count_after,
@@ -63,6 +64,91 @@ SELECT agent.version, agent.contract_json, said.position, thread.context_summary
   FROM thread, agent, run
   JOIN thread_messages said ON said.tenant_id = $1 AND said.id = run.user_message_id;
 
+-- name: resume
+-- Take over a run of which there is a record: its server is gone ($4: whatever its lease says), or a person has answered.
+-- It goes on with the contract that it began with.
+WITH found AS (
+    SELECT r.thread_id FROM runs r WHERE r.tenant_id = $1 AND r.id = $2
+), thread AS (
+    UPDATE threads t
+       SET active_run_id = $2, active_until = clock_timestamp() + $3
+      FROM found
+     WHERE t.tenant_id = $1 AND t.id = found.thread_id
+       AND (t.active_run_id IS NULL OR t.active_run_id = $2 OR t.active_until < clock_timestamp())
+    RETURNING t.id, t.context_summary, t.summarized_through, t.message_count
+), run AS (
+    UPDATE runs r
+       SET leased_until = clock_timestamp() + $3, claim = r.claim + 1
+      FROM thread
+     WHERE r.tenant_id = $1 AND r.id = $2 AND r.status = 'running' AND r.durable
+       AND (r.leased_until IS NULL OR r.leased_until < clock_timestamp() OR $4)
+    RETURNING r.id, r.agent_id, r.thread_id, r.user_id, r.agent_version, r.kind, r.status, r.user_message_id,
+              r.assistant_message_id, r.text, r.marks::text AS marks, r.error::text AS error, r.created_at,
+              r.finished_at, r.claim, r.depth, r.detail::text AS detail
+)
+SELECT run.*, v.contract::text AS contract_json, thread.context_summary, thread.summarized_through, said.position,
+       said.content AS message, thread.message_count + CASE WHEN EXISTS (
+           SELECT FROM thread_messages m WHERE m.tenant_id = $1 AND m.id = run.assistant_message_id)
+           THEN 0 ELSE 1 END AS count_after,
+       (SELECT coalesce(json_agg(json_build_array(m.position, m.role, m.content, m.status) ORDER BY m.position), '[]')
+          FROM thread_messages m
+         WHERE m.tenant_id = $1 AND m.thread_id = thread.id AND m.position > thread.summarized_through
+           AND m.position < said.position)::text AS history
+  FROM thread, run
+  JOIN agent_versions v ON v.tenant_id = $1 AND v.agent_id = run.agent_id AND v.version = run.agent_version
+  JOIN thread_messages said ON said.tenant_id = $1 AND said.id = run.user_message_id;
+
+-- name: pause
+-- The run waits for a person: it keeps its thread, and needs no lease.
+WITH thread AS (
+    UPDATE threads SET active_until = 'infinity'
+     WHERE tenant_id = $1 AND id = $2 AND active_run_id = $3
+    RETURNING id
+)
+UPDATE runs r
+   SET status = 'waiting', durable = true, text = $4, marks = $5::text::jsonb, leased_until = NULL
+  FROM thread
+ WHERE r.tenant_id = $1 AND r.id = $3 AND r.status = 'running' AND r.claim = $6
+RETURNING r.id;
+
+-- name: wake
+-- Nobody has to be waited for any more: whoever looks for runs without a server finds it.
+UPDATE runs r
+   SET status = 'running', leased_until = NULL
+ WHERE r.tenant_id = $1 AND r.id = $2 AND r.status = 'waiting'
+   AND NOT EXISTS (SELECT FROM run_steps s
+                    WHERE s.tenant_id = $1 AND s.run_id = $2 AND s.status = 'waiting' AND s.approved IS NULL)
+RETURNING r.id;
+
+-- name: let_go
+-- This server stops; another one, or this one when it is back, goes on.
+UPDATE runs r
+   SET text = $3, marks = $4::text::jsonb, leased_until = NULL
+ WHERE r.tenant_id = $1 AND r.id = $2 AND r.status = 'running' AND r.claim = $5
+RETURNING r.id;
+
+-- name: lock
+-- The run, to itself until the transaction ends: nobody pauses or ends it meanwhile.
+SELECT r.status FROM runs r
+ WHERE r.tenant_id = $1 AND r.id = $2 AND ($3::uuid IS NULL OR r.user_id = $3)
+   FOR NO KEY UPDATE;
+
+-- name: list_page
+SELECT id, agent_id, thread_id, user_id, agent_version, kind, status, user_message_id, assistant_message_id, text,
+       marks::text AS marks, error::text AS error, created_at, finished_at
+  FROM runs
+ WHERE tenant_id = $1 AND agent_id = $2 AND ($3::uuid IS NULL OR user_id = $3)
+   AND ($4::text IS NULL OR status = $4)
+   AND (created_at, id) < ($5, $6)
+ ORDER BY created_at DESC, id DESC
+ LIMIT $7 OFFSET $8;
+
+-- name: count
+SELECT count(*)
+  FROM runs
+ WHERE tenant_id = $1 AND agent_id = $2 AND ($3::uuid IS NULL OR user_id = $3)
+   AND ($4::text IS NULL OR status = $4);
+
 -- name: history
 -- What was said between two positions.
 SELECT coalesce(json_agg(json_build_array(m.position, m.role, m.content, m.status) ORDER BY m.position), '[]')::text
@@ -71,9 +157,11 @@ SELECT coalesce(json_agg(json_build_array(m.position, m.role, m.content, m.statu
 
 -- name: refusal
 -- Why a turn could not begin.
-SELECT a.status AS agent_status, a.type AS agent_type, t.status AS thread_status, t.agent_id, t.user_id
+SELECT a.status AS agent_status, a.type AS agent_type, t.status AS thread_status, t.agent_id, t.user_id,
+       r.id AS waiting_run_id
   FROM agents a
   LEFT JOIN threads t ON t.tenant_id = $1 AND t.id = $3
+  LEFT JOIN runs r ON r.tenant_id = $1 AND r.id = t.active_run_id AND r.status = 'waiting'
  WHERE a.tenant_id = $1 AND a.id = $2;
 
 -- name: finish
@@ -88,7 +176,7 @@ WITH thread AS (
            context_summary = coalesce($9, context_summary), summarized_through = greatest(summarized_through, $10),
            last_message_at = clock_timestamp(), updated_at = clock_timestamp()
      WHERE t.tenant_id = $1 AND t.id = $2 AND (t.active_run_id = $3 OR $13)
-       AND (SELECT r.status FROM runs r WHERE r.tenant_id = $1 AND r.id = $3) = 'running'
+       AND (SELECT r.status FROM runs r WHERE r.tenant_id = $1 AND r.id = $3 AND r.claim = $14) = 'running'
     RETURNING t.message_count, t.agent_id
 ), message AS (
     INSERT INTO thread_messages (tenant_id, id, thread_id, position, role, content, status, run_id, metadata)
@@ -122,7 +210,7 @@ WITH thread AS (
 UPDATE runs r
    SET text = $4, marks = $5::text::jsonb, leased_until = clock_timestamp() + $6
   FROM thread
- WHERE r.tenant_id = $1 AND r.id = $3 AND r.status = 'running'
+ WHERE r.tenant_id = $1 AND r.id = $3 AND r.status = 'running' AND r.claim = $7
 RETURNING r.cancel_requested;
 
 -- name: order_extraction
@@ -135,7 +223,7 @@ SELECT r.tenant_id, 'memory.extract', r.user_message_id, jsonb_build_object(
  WHERE r.tenant_id = $1 AND r.id = $2;
 
 -- name: get
-SELECT id, agent_id, thread_id, user_id, agent_version, status, user_message_id, assistant_message_id, text,
+SELECT id, agent_id, thread_id, user_id, agent_version, kind, status, user_message_id, assistant_message_id, text,
        marks::text AS marks, error::text AS error, created_at, finished_at
   FROM runs
  WHERE tenant_id = $1 AND id = $2 AND ($3::uuid IS NULL OR user_id = $3);
@@ -159,9 +247,11 @@ WITH thread AS (
        FOR NO KEY UPDATE
 )
 UPDATE runs r
-   SET leased_until = clock_timestamp() + $3
+   SET leased_until = clock_timestamp() + $3, status = 'running', claim = r.claim + 1
   FROM thread
- WHERE r.tenant_id = $1 AND r.id = $2 AND r.thread_id = thread.id AND r.status = 'running'
-   AND (r.leased_until IS NULL OR r.leased_until < clock_timestamp() OR $4)
-RETURNING r.id, r.agent_id, r.thread_id, r.user_id, r.agent_version, r.status, r.user_message_id,
-          r.assistant_message_id, r.text, r.marks::text AS marks, r.error::text AS error, r.created_at, r.finished_at;
+ WHERE r.tenant_id = $1 AND r.id = $2 AND r.thread_id = thread.id
+   AND (r.status = 'running' AND (r.leased_until IS NULL OR r.leased_until < clock_timestamp() OR $4)
+        OR r.status = 'waiting' AND $5)
+RETURNING r.id, r.agent_id, r.thread_id, r.user_id, r.agent_version, r.kind, r.status, r.user_message_id,
+          r.assistant_message_id, r.text, r.marks::text AS marks, r.error::text AS error, r.created_at, r.finished_at,
+          r.claim;

@@ -62,7 +62,7 @@ SELECT a.tenant_id, a.id, a.version, a.contract_json
 SELECT tenant_id, id, version FROM agents;
 
 -- name: orphaned_runs
-SELECT tenant_id, id FROM runs WHERE status = 'running' AND (leased_until IS NULL OR leased_until < clock_timestamp() OR $1);
+SELECT tenant_id, id, durable FROM runs WHERE status = 'running' AND (leased_until IS NULL OR leased_until < clock_timestamp() OR $1);
 
 -- name: release_requests
 UPDATE idempotency_keys SET leased_until = clock_timestamp() WHERE state = 'running';
