@@ -6,10 +6,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from importlib.resources import files
-from itertools import pairwise
-from string import Template
 
+from backend.graphs.templates import render, template_text
 from backend.models.agent import AgentContract
 from backend.models.interview import Interview, InterviewField
 from backend.models.script import Script
@@ -73,13 +71,13 @@ def _joined(sections: Iterable[str]) -> str:
 
 
 def _contract_sections(contract: AgentContract) -> Iterator[str]:
-    yield _render("identity", name=contract.name, **contract.identity.model_dump())
+    yield render("identity", name=contract.name, **contract.identity.model_dump())
     lines = trait_lines(contract.traits)
-    yield _render("traits", lines="\n".join(line for trait, line in lines.items() if trait != "safety"))
-    yield _render("safety", line=lines["safety"])
+    yield render("traits", lines="\n".join(line for trait, line in lines.items() if trait != "safety"))
+    yield render("safety", line=lines["safety"])
     yield _answers(contract)
     if _is_spoken(contract):
-        yield _render("speech")
+        yield render("speech")
     if contract.interview:
         yield _interview(contract.interview)
     if contract.script:
@@ -95,15 +93,15 @@ def _turn_sections(
     memory_is_away: bool,
 ) -> Iterator[str]:
     if tools:
-        yield _render("tools", lines="\n".join(f"- {quoted(tool.name)}: {quoted(tool.description)}" for tool in tools))
+        yield render("tools", lines="\n".join(f"- {quoted(tool.name)}: {quoted(tool.description)}" for tool in tools))
     if tools_away:
-        yield _render("tools_away", names=", ".join(quoted(name) for name in tools_away))
+        yield render("tools_away", names=", ".join(quoted(name) for name in tools_away))
     if earlier := _quoted_lines(summary.splitlines()):
-        yield _render("summary", lines=earlier)
+        yield render("summary", lines=earlier)
     if remembered := "\n".join(_memory_line(memory) for memory in memories if memory.text.strip()):
-        yield _render("memories", lines=remembered)
+        yield render("memories", lines=remembered)
     elif memory_is_away:
-        yield _render("memories_away")
+        yield render("memories_away")
 
 
 def trait_lines(traits: Traits) -> dict[str, str]:
@@ -150,7 +148,7 @@ def _answers(contract: AgentContract) -> str:
     if _is_spoken(contract) and contract.voice:
         languages = (contract.voice.language,)
     words = int(contract.configuration.max_tokens * WORDS_PER_TOKEN)
-    return _render(
+    return render(
         "answers",
         words=str(words),
         only_language=languages[0] if len(languages) == 1 else "",
@@ -160,7 +158,7 @@ def _answers(contract: AgentContract) -> str:
 
 
 def _interview(interview: Interview) -> str:
-    return _render(
+    return render(
         "interview",
         opening=interview.opening,
         fields="\n".join(_interview_field(field) for field in interview.fields),
@@ -170,10 +168,10 @@ def _interview(interview: Interview) -> str:
 
 def _interview_field(field: InterviewField) -> str:
     options = (
-        _render("interview_option", value=option.value, description=option.description, words=", ".join(option.words))
+        render("interview_option", value=option.value, description=option.description, words=", ".join(option.words))
         for option in field.options
     )
-    return _render(
+    return render(
         "interview_field",
         name=field.name,
         kind=field.kind,
@@ -185,35 +183,18 @@ def _interview_field(field: InterviewField) -> str:
 
 def _script(script: Script) -> str:
     parts = (
-        _render("script_part", name=part.name, minutes=f"{part.minutes:g}", purpose=part.purpose, pacing=part.pacing)
+        render("script_part", name=part.name, minutes=f"{part.minutes:g}", purpose=part.purpose, pacing=part.pacing)
         for part in script.parts
     )
-    return _render("script", parts="\n".join(parts))
-
-
-def _render(template: str, /, **values: str) -> str:
-    """A template with its values, which are never read as templates. A line with a blank value is left out."""
-    kept = [line for line, names in _template(template) if all(values[placeholder].strip() for placeholder in names)]
-    lines = [line for line, after in pairwise([*kept, ""]) if line or after]
-    return "\n".join(Template(line).substitute(values) for line in lines)
-
-
-@cache
-def _template(name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    return tuple((line, tuple(Template(line).get_identifiers())) for line in _text(name).splitlines())
+    return render("script", parts="\n".join(parts))
 
 
 @cache
 def _trait_bands() -> dict[str, tuple[str, tuple[str, ...]]]:
     """Trait to its label and its five instructions, lowest first."""
     bands: dict[str, tuple[str, tuple[str, ...]]] = {}
-    for block in _text("trait_bands").strip().split("\n\n"):
+    for block in template_text("trait_bands").strip().split("\n\n"):
         heading, *lines = block.splitlines()
         label = heading.removeprefix("## ")
         bands[label.lower()] = (label, tuple(line.removeprefix("- ") for line in lines))
     return bands
-
-
-@cache
-def _text(name: str) -> str:
-    return files("backend.prompts").joinpath("templates", f"{name}.md").read_text("utf-8")
