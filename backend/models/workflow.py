@@ -1,8 +1,13 @@
-"""Steps that an agent takes by itself, and what sets them off."""
+"""Steps that an agent takes by itself, and what sets them off.
+
+Texts of a step may refer to other texts of the run: `{{input}}` is what the run works on, `{{draft}}` what the step
+called draft gave last, and nothing before that step was done. Spaces inside the braces do not count.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
@@ -12,13 +17,19 @@ from backend.models.base import FrozenModel, Problem, by_kind, example, refusal
 from backend.models.fields import Between, CronSchedule, LongText, Matching, Slug, Text, shown, storable
 
 END = "end"
+INPUT = "input"
+REFERENCE = re.compile(r"\{\{([^{}]*)\}\}")
 StepId = Annotated[str, Matching(r"[a-z0-9][a-z0-9_-]{0,63}", "1 to 64 small letters, digits, - or _")]
 
 
 class PromptStep(FrozenModel):
-    """Ask the language model. `next` left out means the following step, `end` the end."""
+    """Ask the language model. `next` left out means the following step, `end` the end.
 
-    model_config = example(kind="prompt", id="draft", prompt="Write a three-line summary of the input.")
+    The model is given the texts that the prompt refers to, quoted under their names; when it refers to none, the run's
+    input and what the step before gave.
+    """
+
+    model_config = example(kind="prompt", id="draft", prompt="Write a three-line summary of {{input}}.", next="review")
 
     kind: Literal["prompt"]
     id: StepId
@@ -27,9 +38,14 @@ class PromptStep(FrozenModel):
 
 
 class ToolStep(FrozenModel):
-    """Call a tool that the agent is granted, with fixed arguments."""
+    """Call a tool that the agent is granted; a tool of an MCP server is called by its grant: `calendar__list_events`.
 
-    model_config = example(kind="tool", id="time", tool="current_time", arguments={})
+    References in the texts of `arguments` are filled in. A text that is one reference and nothing else stays a text.
+    """
+
+    model_config = example(
+        kind="tool", id="note", tool="remember", arguments={"text": "Release notes were written: {{draft}}"}
+    )
 
     kind: Literal["tool"]
     id: StepId
@@ -39,13 +55,17 @@ class ToolStep(FrozenModel):
 
 
 class AgentStep(FrozenModel):
-    """Let another agent of the same tenant answer."""
+    """Let another agent of the same tenant answer.
+
+    References in `message` are filled in: as they are where the message is one reference and nothing else, quoted
+    where they stand in other text. Without a message it is told what the step before gave, or the run's input.
+    """
 
     model_config = example(
         kind="agent",
         id="review",
         agent_id="5f0c7f5e-7c34-4d0c-9d3d-1f5d0a4c9a11",
-        message="Check the draft for mistakes.",
+        message="Check this draft for mistakes: {{draft}}",
     )
 
     kind: Literal["agent"]
@@ -56,7 +76,11 @@ class AgentStep(FrozenModel):
 
 
 class ConditionStep(FrozenModel):
-    """Go on at `then` or `otherwise`, by what an earlier step gave. Upper and lower case count the same."""
+    """Go on at `then` or `otherwise`, by what `step` gave, or by the run's `input`.
+
+    Upper and lower case count the same, and space around a text does not count. A condition gives the name of the step
+    where it went on.
+    """
 
     model_config = example(
         kind="condition", id="is_short", step="draft", test="contains", value="too long", then="draft", otherwise="end"
@@ -79,7 +103,11 @@ WorkflowStep = Annotated[
 
 
 class RetryPolicy(FrozenModel):
-    """A failed step is tried again `max_retries` times; each wait is `backoff_multiplier` times the one before."""
+    """A failed step is tried again `max_retries` times; each wait is `backoff_multiplier` times the one before.
+
+    The first wait is one second, none is longer than a minute. A model that does not answer, and a tool that fails or
+    takes too long, may do better the next time; a call that a person refused, or a tool that is not granted, does not.
+    """
 
     model_config = example(max_retries=3, backoff_multiplier=2)
 
@@ -93,12 +121,26 @@ class Workflow(FrozenModel):
     `max_iterations` is how often a workflow may do the same step, and how many rounds of acting and checking an
     autonomous agent has. `timeout_seconds` is for all of a run, waiting for people left out; `token_budget` bounds the
     tokens of all its model calls.
+
+    Steps are done in their order, unless `next` or a condition says otherwise. Each can be reached from the first, and
+    from each a way leads to the end.
     """
 
     model_config = example(
         trigger_type="scheduled",
         schedule="0 9 * * 1-5",
-        steps=[{"kind": "prompt", "id": "draft", "prompt": "Write a three-line summary of the input."}],
+        steps=[
+            {"kind": "prompt", "id": "draft", "prompt": "Write a three-line summary of {{input}}."},
+            {
+                "kind": "condition",
+                "id": "is_short",
+                "step": "draft",
+                "test": "contains",
+                "value": "too long",
+                "then": "draft",
+                "otherwise": "end",
+            },
+        ],
         max_iterations=10,
         timeout_seconds=300,
         retry_policy={"max_retries": 3, "backoff_multiplier": 2},
@@ -114,10 +156,18 @@ class Workflow(FrozenModel):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        problems = [*self._schedule_problems(), *self._step_problems()]
+        problems = [*self._schedule_problems(), *self._step_problems()] or [*self._way_problems()]
         if problems:
             raise refusal(type(self), problems)
         return self
+
+    def ways(self) -> dict[str, tuple[str, ...]]:
+        """Each step's id to the ids of the steps where it may go on, or `end`; of a condition `then` comes first."""
+        following = [*(step.id for step in self.steps[1:]), END]
+        return {
+            step.id: (step.then, step.otherwise) if isinstance(step, ConditionStep) else (step.next or after,)
+            for step, after in zip(self.steps, following, strict=False)
+        }
 
     def _schedule_problems(self) -> Iterator[Problem]:
         if self.trigger_type == "scheduled" and self.schedule is None:
@@ -126,21 +176,100 @@ class Workflow(FrozenModel):
             yield ("schedule",), f"only a scheduled workflow has a schedule; this one is {self.trigger_type}"
 
     def _step_problems(self) -> Iterator[Problem]:
-        known = {step.id for step in self.steps} | {END}
+        known = {step.id for step in self.steps}
         seen: set[str] = set()
         for index, step in enumerate(self.steps):
-            if step.id == END:
-                yield ("steps", index, "id"), f"{END} is the name of the workflow's end; give the step another"
+            if step.id in _TAKEN:
+                yield ("steps", index, "id"), f"{step.id} is the name of {_TAKEN[step.id]}; give the step another"
             if step.id in seen:
                 yield ("steps", index, "id"), f"another step is called {shown(step.id)} already"
             seen.add(step.id)
-            for field, target in _references(step):
-                if target not in known or (field == "step" and target == END):
+            for field, target in _targets(step):
+                if target not in known | {INPUT if field == "step" else END}:
                     yield ("steps", index, field), f"there is no step {shown(target)}"
+            for where, name in _referred(step):
+                if name not in known | {INPUT}:
+                    yield ("steps", index, *where), _unknown(name)
+
+    def _way_problems(self) -> Iterator[Problem]:
+        if not self.steps:
+            return
+        first, ways = self.steps[0].id, self.ways()
+        reached = _reached(first, ways)
+        ending = _reached(END, _reversed(ways))
+        if first not in ending:
+            yield ("steps",), f"no way leads from the first step to the end; some step must go on at {END}"
+        for index, step in enumerate(self.steps):
+            if step.id not in reached:
+                yield ("steps", index), f"no way leads from the first step to {shown(step.id)}"
+            elif step.id not in ending and first in ending:
+                yield ("steps", index), f"no way leads from {shown(step.id)} to the end"
 
 
-def _references(step: WorkflowStep) -> Iterator[tuple[str, str]]:
+_TAKEN = {END: "the workflow's end", INPUT: "the run's input"}
+
+
+def references(text: str) -> list[str]:
+    """The names that `text` refers to, each once, in their order."""
+    return list(dict.fromkeys(match[1].strip() for match in REFERENCE.finditer(text)))
+
+
+def _targets(step: WorkflowStep) -> Iterator[tuple[str, str]]:
     if isinstance(step, ConditionStep):
         yield from (("step", step.step), ("then", step.then), ("otherwise", step.otherwise))
     elif step.next is not None:
         yield "next", step.next
+
+
+_Where = tuple[str | int, ...]
+
+
+def _referred(step: WorkflowStep) -> Iterator[tuple[_Where, str]]:
+    """Where inside the step something is referred to, and its name."""
+    match step:
+        case PromptStep():
+            texts: Iterator[tuple[_Where, str]] = iter([(("prompt",), step.prompt)])
+        case AgentStep():
+            texts = iter([(("message",), step.message)])
+        case ToolStep():
+            texts = _texts_in(step.arguments, ("arguments",))
+        case ConditionStep():
+            texts = iter(())
+    for where, text in texts:
+        for name in references(text):
+            yield where, name
+
+
+def _texts_in(value: JsonValue, where: _Where) -> Iterator[tuple[_Where, str]]:
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts_in(item, (*where, index))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _texts_in(item, (*where, name))
+
+
+def _unknown(name: str) -> str:
+    if not name:
+        return "{{}} names nothing; write {{input}} or the id of a step"
+    return f"there is no step {shown(name)} to refer to; write {{{{input}}}} or the id of a step of this workflow"
+
+
+def _reached(start: str, ways: Mapping[str, Sequence[str]]) -> set[str]:
+    reached, ahead = {start}, [start]
+    while ahead:
+        for target in ways.get(ahead.pop(), ()):
+            if target not in reached:
+                reached.add(target)
+                ahead.append(target)
+    return reached
+
+
+def _reversed(ways: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    back: dict[str, list[str]] = {}
+    for start, targets in ways.items():
+        for target in targets:
+            back.setdefault(target, []).append(start)
+    return back
