@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
+from uuid import UUID
 
 from backend.graphs.exchange import Exchange
-from backend.graphs.journal import Journal, UnrecordedJournal
+from backend.graphs.journal import Journal, StepResult, UnrecordedJournal
 from backend.models.agent import AgentContract
 from backend.models.interview_progress import Answer, InterviewProgress
 from backend.ports import (
@@ -20,7 +22,6 @@ from backend.ports import (
     ToolCall,
     ToolSet,
 )
-
 
 Purpose = Literal["chat", "interview", "script", "work"]
 """What a run is for: an answer, one in a session's interview, a script, or a workflow's or autonomous agent's work."""
@@ -59,9 +60,16 @@ class Turn(Workbench):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work(Workbench):
-    """A run of a workflow's steps, or of an autonomous agent: `input` is what to work on, or the goal."""
+    """A run of a workflow's steps, or of an autonomous agent: `input` is what to work on, or the goal.
+
+    `ask_agent` lets another agent answer: its id, the message and the step's key. Before a failed step is tried again
+    `sleep` waits `retry_seconds`, and longer each time.
+    """
 
     input: str
+    ask_agent: Callable[[UUID, str, UUID], Awaitable[StepResult]]
+    retry_seconds: float = 1.0
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,3 +90,29 @@ class TurnState(TypedDict, total=False):
     exchange: Exchange
     calls: Sequence[ToolCall]
     reply: ModelReply
+
+
+class WorkState(TypedDict, total=False):
+    """Where a workflow stands: what each step gave last, and how often it was done.
+
+    `last` is the step that gave text last, of those that are no conditions; its text is the run's `answer`.
+    """
+
+    memory: MemoryContext
+    outputs: dict[str, str]
+    last: str
+    visits: dict[str, int]
+    answer: str
+
+
+class PursuitState(TypedDict, total=False):
+    """How far an autonomous agent has come: its plan, the result of each round, and what is `missing` after the last.
+
+    `answer` is there when the goal is reached, and only then.
+    """
+
+    memory: MemoryContext
+    plan: str
+    done: list[str]
+    missing: str
+    answer: str
