@@ -11,6 +11,7 @@ NumenError
 ├── Conflict                 the state does not allow it
 │   ├── AgentArchived, AgentInactive, AgentNotConversational, ThreadBusy, RunFinished
 │   ├── AgentHasNoRuns       it chats, and is not run
+│   ├── AgentTakesNoEvents   its contract says that something else sets it off
 │   ├── ApprovalPending      the thread waits until a person has agreed to a tool call, or not
 │   ├── ApprovalAnswered     somebody did that already
 │   ├── SessionState         the session is not where this is possible: no consent, no plan, or over
@@ -18,6 +19,7 @@ NumenError
 │   └── SecretAlreadyShown   the key was made before, and its secret was in that answer only
 ├── PreconditionFailed       If-Match names another version
 ├── Unauthenticated          no credentials, or none that we know
+│   └── SignatureRefused     an event of a webhook that we do not know, or that its sender did not sign
 ├── Forbidden                known, but not allowed
 ├── Unavailable              a part we depend on is away; worth another try
 │   ├── DatabaseUnavailable, ShuttingDown
@@ -165,6 +167,10 @@ class AgentHasNoRuns(Conflict):
     code, title = "agent-has-no-runs", "This type of agent is talked to, not run"
 
 
+class AgentTakesNoEvents(Conflict):
+    code, title = "agent-takes-no-events", "Events do not set this agent off"
+
+
 class ApprovalPending(Conflict):
     code, title = "approval-pending", "A tool call waits for a person"
 
@@ -191,6 +197,10 @@ class PreconditionFailed(NumenError):
 
 class Unauthenticated(NumenError):
     code, title = "unauthenticated", "Who are you?"
+
+
+class SignatureRefused(Unauthenticated):
+    code, title = "signature-refused", "The signature does not hold"
 
 
 class Forbidden(NumenError):

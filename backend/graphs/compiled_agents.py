@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from backend.graphs.prompt import contract_prompt
-from backend.graphs.state import Purpose, Turn, TurnState
+from backend.graphs.state import Purpose, Turn, TurnState, Work
 from backend.models.agent import AgentContract
 
 if TYPE_CHECKING:
@@ -46,6 +46,18 @@ class CompiledAgent:
         purpose: Purpose = "chat" if turn.interview is None else "interview"
         result: Any = await self.graph(purpose).ainvoke({}, context=turn)  # pyright: ignore[reportUnknownMemberType]
         return result
+
+    async def work(self, work: Work) -> str:
+        """Do a workflow's or an autonomous agent's work; its result. Errors: those of its steps, `Paused`."""
+        graph = self.graph("work")
+        result: Any = await graph.ainvoke({}, context=work)  # pyright: ignore[reportUnknownMemberType]
+        return result.get("answer", "")
+
+    def picture(self) -> str:
+        """The graph by which the agent works, as Mermaid text."""
+        from backend.graphs.picture import mermaid  # noqa: PLC0415 — loaded when first needed
+
+        return mermaid(self.contract)
 
 
 class GraphCache:

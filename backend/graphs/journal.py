@@ -19,8 +19,8 @@ class Paused(Exception):
 class StepCall:
     """One thing to do. `step` groups what belongs together: the id of a workflow's step, or a name of the graph's own.
 
-    `input` is recorded and shown (of a tool call: `tool` and `arguments`). What is not `repeatable` is not done a second
-    time when a server was lost in the middle: a person is asked. `needs_approval`: a person is asked before it is done.
+    `input` is recorded and shown (of a tool call: `tool` and `arguments`). What is not `repeatable` is not done again
+    when a server was lost in the middle: a person is asked. `needs_approval`: a person is asked before it is done.
     """
 
     step: str

@@ -27,6 +27,7 @@ class LiveRun:
         self.user_id = user_id
         self.text = ""
         self.marks: list[Mark] = []
+        self.has_steps = False
         self.stop_reason: StopReason | None = None
         self.task: asyncio.Task[Any] | None = None
         self._stored: Place | None = Place() if recorded else None

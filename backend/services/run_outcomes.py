@@ -8,10 +8,10 @@ from typing import Any
 from backend.errors import NumenError, RunStopped
 from backend.models.events import Mark
 from backend.models.message import MessageStatus
-from backend.models.run import ChatReply, ReplyMetadata, Run
+from backend.models.run import ChatReply, ReplyMetadata, Run, RunStatus
 from backend.ports import MemoryContext
 from backend.services.conversation_window import Window
-from backend.services.live_run import LiveRun
+from backend.services.live_run import LiveRun, StopReason
 from backend.services.turn_ledger import OpenTurn
 from backend.stores.memory_rows import LeftOutMemory, ShownMemory, StoredReceipt
 from backend.stores.runs import Outcome, StoredRun
@@ -39,6 +39,20 @@ def whole_answer(
         summarized_through=spoken.summarized_through,
     )
     return outcome, reply
+
+
+def started(turn: OpenTurn) -> dict[str, Any]:
+    """The data of a run's first event: what it is called by."""
+    ids = turn.ids
+    named = {"run_id": ids.run_id, "thread_id": ids.thread_id, "agent_id": ids.agent_id}
+    return {name: str(value) for name, value in named.items()} | {"message_id": str(ids.user_message_id)}
+
+
+def stopped(reason: StopReason | None) -> RunStopped:
+    """What a run fails of that was stopped."""
+    if reason == "cancelled":
+        return RunStopped("The run was cancelled; what had been said is kept.")
+    return RunStopped("The server was stopped in the middle of the answer; what had been said is kept.", retry_after=2)
 
 
 def receipt_of(turn: OpenTurn, found: MemoryContext) -> StoredReceipt:
@@ -73,12 +87,23 @@ def failure_of(run: LiveRun, turn: OpenTurn, error: NumenError) -> Outcome:
 def orphaned(run: Run, marks: Sequence[Mark]) -> Outcome:
     """A turn whose server is gone: what it had stored is what there is."""
     error = RunStopped("The server stopped in the middle of the answer; what had been said is kept.")
+    return _without_server(run, marks, error, _status_of(error, run.text), "failed")
+
+
+def abandoned(run: Run, marks: Sequence[Mark]) -> Outcome:
+    """A run that waited for a person, and was cancelled instead."""
+    return _without_server(run, marks, stopped("cancelled"), "cancelled", "cancelled")
+
+
+def _without_server(
+    run: Run, marks: Sequence[Mark], error: RunStopped, message_status: MessageStatus, run_status: RunStatus
+) -> Outcome:
     told = error_body(error)
     data = {**told, "run_id": str(run.id), "thread_id": str(run.thread_id)}
     return Outcome(
         content=run.text,
-        message_status=_status_of(error, run.text),
-        run_status="failed",
+        message_status=message_status,
+        run_status=run_status,
         metadata={"error": told, "run_id": str(run.id), "agent_version": run.agent_version},
         marks=[*marks, Mark("run.failed", len(run.text), data)],
         error=told,

@@ -40,6 +40,11 @@ class RunRegistry:
         self._drivers.add(driver)
         driver.add_done_callback(self._drivers.discard)
 
+    @property
+    def closing(self) -> bool:
+        """Whether no new run may begin."""
+        return self._closing
+
     def refuse_when_closing(self) -> None:
         """Errors: `ShuttingDown` once no new run may begin."""
         if self._closing:

@@ -1,20 +1,22 @@
-"""RunService: what became of a turn, its events from any place on, and how to stop it."""
+"""RunService: what became of a run, its events from any place on, what it waits for, and how to stop it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import NoReturn
 from uuid import UUID
 
-from backend.errors import RunFinished, RunNotFound
+from backend.errors import ApprovalAnswered, CallNotFound, RunFinished, RunNotFound
 from backend.models.events import TERMINAL, Place, ServerEvent, events_after
-from backend.models.run import Run
+from backend.models.run import ApprovalAnswer, Run, RunStatus, RunStep
 from backend.models.tenant import Caller
-from backend.services.run_outcomes import orphaned
+from backend.services.run_driver import RunDriver
+from backend.services.run_outcomes import abandoned, orphaned
 from backend.services.run_registry import RunRegistry
 from backend.services.turn_ledger import LEASE
-from backend.stores.database import Database
+from backend.stores.database import Database, TenantTransaction
 from backend.stores.runs import StoredRun, TurnIds
 from backend.telemetry import get_logger
 
@@ -26,13 +28,41 @@ _log = get_logger(__name__)
 class RunService:
     """Runs of this process are read where they live, those of others and of the past from their rows."""
 
-    def __init__(self, database: Database, runs: RunRegistry) -> None:
+    def __init__(self, database: Database, runs: RunRegistry, driver: RunDriver) -> None:
         self._database = database
         self._runs = runs
+        self._driver = driver
 
     async def get(self, caller: Caller, run_id: UUID) -> Run:
-        """The run as it is stored. Errors: `RunNotFound`."""
-        return (await self._stored(caller, run_id)).run
+        """The run as it is stored, with the calls that wait for a person. Errors: `RunNotFound`."""
+        return await self._driver.stored(caller, run_id)
+
+    async def steps(self, caller: Caller, run_id: UUID) -> list[RunStep]:
+        """What the run did, in order; of a chat only what it did with tools. Errors: `RunNotFound`."""
+        await self._stored(caller, run_id)
+        async with self._database.tenant(caller.tenant_id) as tx:
+            return [step.shown() for step in await tx.run_steps.all(run_id)]
+
+    async def answer(self, caller: Caller, run_id: UUID, call_id: UUID, answer: ApprovalAnswer) -> Run:
+        """Agree to a tool call that waits, or refuse it; when no other waits, the run goes on.
+
+        Errors: `RunNotFound`, `CallNotFound`, `ApprovalAnswered`, `RunFinished`.
+        """
+        async with self._database.tenant(caller.tenant_id) as tx:
+            status = await tx.runs.lock(run_id, caller.sees_only)
+            if status is None:
+                raise RunNotFound("There is no run with this id.")
+            answered = await tx.run_steps.answer(
+                run_id, call_id, caller.user_id, approved=answer.approved, reason=answer.reason
+            )
+            if not answered:
+                await _refuse_answer(tx, run_id, call_id, status)
+            verdict = {"call_id": str(call_id), "approved": answer.approved}
+            await tx.audit.record(caller, "run.call_answered", "run", run_id, verdict)
+            awake = await tx.runs.wake(run_id)
+        if awake:
+            await self._driver.resume(caller.tenant_id, run_id)
+        return await self._driver.stored(caller, run_id)
 
     async def events(self, caller: Caller, run_id: UUID, place: Place) -> AsyncIterator[ServerEvent]:
         """Everything after `place`, until the run has ended. Errors, before the first event: `RunNotFound`."""
@@ -43,7 +73,9 @@ class RunService:
     async def cancel(self, caller: Caller, run_id: UUID) -> Run:
         """Stop a run; what had been said is kept and marked. Errors: `RunNotFound`, `RunFinished`."""
         stored = await self._stored(caller, run_id)
-        if stored.run.status != "running":
+        if stored.run.status == "waiting" and await self._abandon(caller, run_id):
+            return (await self._stored(caller, run_id)).run
+        if stored.run.status not in ("running", "waiting"):
             raise RunFinished(f"The run has already ended ({stored.run.status}); there is nothing to stop.")
         live = self._runs.get(run_id)
         if live is not None:
@@ -56,17 +88,33 @@ class RunService:
                 await tx.runs.request_cancel(run_id, caller.sees_only)
         return (await self._stored(caller, run_id)).run
 
+    async def _abandon(self, caller: Caller, run_id: UUID) -> bool:
+        """End a run that waits for a person; False when it goes on again meanwhile."""
+        async with self._database.tenant(caller.tenant_id) as tx:
+            stored = await tx.runs.claim_orphan(run_id, LEASE, even_leased=False, waiting=True)
+            if stored is None:
+                return False
+            await tx.run_steps.close(run_id)
+            return await tx.runs.finish(
+                _ids_of(stored.run), abandoned(stored.run, stored.marks), stored.claim, orphan=True
+            )
+
     async def end_all(self, seconds: float) -> None:
         """No new runs here; those that live may end, and are stopped after half of the time: what they said is kept."""
         await self._runs.close(seconds)
 
     async def recover_orphans(self, *, even_leased: bool = False) -> int:
-        """Mark the runs whose server is gone as failed; return how many. `even_leased`: we are the only server."""
+        """Go on with the recorded runs whose server is gone, and mark the others as failed; return how many these are.
+
+        `even_leased`: we are the only server.
+        """
         async with self._database.worker() as worker:
             found = await worker.orphaned_runs(even_leased=even_leased)
         recovered = 0
-        for tenant_id, run_id in found:
-            if self._runs.get(run_id) is None:
+        for tenant_id, run_id, recorded in found:
+            if recorded:
+                await self._driver.resume(tenant_id, run_id, even_leased=even_leased)
+            elif self._runs.get(run_id) is None:
                 recovered += await self._recover(tenant_id, run_id, even_leased=even_leased)
         if recovered:
             _log.warning("runs of a lost server marked as failed", count=recovered)
@@ -77,11 +125,10 @@ class RunService:
             stored = await tx.runs.claim_orphan(run_id, LEASE, even_leased=even_leased)
             if stored is None:
                 return False
-            run = stored.run
-            ids = TurnIds(
-                run.agent_id, run.thread_id, run.user_id, run.id, run.user_message_id, run.assistant_message_id
+            await tx.run_steps.close(run_id)
+            return await tx.runs.finish(
+                _ids_of(stored.run), orphaned(stored.run, stored.marks), stored.claim, orphan=True
             )
-            return await tx.runs.finish(ids, orphaned(run, stored.marks), orphan=True)
 
     async def _stored(self, caller: Caller, run_id: UUID) -> StoredRun:
         async with self._database.tenant(caller.tenant_id) as tx:
@@ -101,3 +148,15 @@ class RunService:
                 return
             await asyncio.sleep(_POLL_SECONDS)
             stored = await self._stored(caller, stored.run.id)
+
+
+def _ids_of(run: Run) -> TurnIds:
+    return TurnIds(run.agent_id, run.thread_id, run.user_id, run.id, run.user_message_id, run.assistant_message_id)
+
+
+async def _refuse_answer(tx: TenantTransaction, run_id: UUID, call_id: UUID, status: RunStatus) -> NoReturn:
+    if not await tx.run_steps.exists(run_id, call_id):
+        raise CallNotFound("The run has no tool call with this id.")
+    if status not in ("running", "waiting"):
+        raise RunFinished(f"The run has already ended ({status}); nothing waits for an answer.")
+    raise ApprovalAnswered("This call does not wait for an answer: it was answered already, or needs none.")

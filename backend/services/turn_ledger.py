@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -13,39 +13,62 @@ import orjson
 
 from backend.errors import (
     AgentArchived,
+    AgentHasNoRuns,
     AgentInactive,
     AgentNotConversational,
     AgentNotFound,
+    ApprovalPending,
     DatabaseUnavailable,
     RequestInProgress,
+    RunNotFound,
     ThreadBusy,
     ThreadNotFound,
 )
-from backend.graphs.compiled_agents import CONVERSATIONAL_TYPES
+from backend.graphs.compiled_agents import CONVERSATIONAL_TYPES, WORKING_TYPES
 from backend.models.events import Mark
-from backend.models.run import ChatRequest
-from backend.models.tenant import Caller
+from backend.models.run import ChatRequest, PendingCall, Run, RunKind
+from backend.models.tenant import Caller, Role
 from backend.ports import Harvest
 from backend.services.identifiers import new_id
 from backend.stores.database import Database, TenantTransaction
 from backend.stores.memory_rows import StoredReceipt
-from backend.stores.runs import Begun, Outcome, Refusal, StoredRun, TurnIds
+from backend.stores.run_steps import ClaimedRun, StoredStep, waiting_calls
+from backend.stores.runs import CHAT, Begun, Outcome, Refusal, RunNature, StoredRun, TurnIds
 
 LEASE = timedelta(seconds=15)
 KEEP_SECONDS = 1.0
 _BUSY_SECONDS = 0.05
 _FINISH_TRIES = 8
+_TYPES: dict[RunKind, tuple[str, ...]] = {
+    "chat": CONVERSATIONAL_TYPES,
+    "script": CONVERSATIONAL_TYPES,
+    "workflow": WORKING_TYPES,
+    "autonomous": WORKING_TYPES,
+}
+Along = Callable[[TenantTransaction], Awaitable[None]]
+"""What else is stored in the transaction that stores how a run ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenTurn:
-    """A claimed turn: the user's message is stored, the thread is ours until it is finished."""
+    """A claimed turn: the user's message is stored, the thread is ours until it is finished.
+
+    `steps` and `before` are what was recorded of the run by whoever had it before us.
+    """
 
     caller: Caller
     ids: TurnIds
     begun: Begun
     message: str
     started: float
+    nature: RunNature = CHAT
+    steps: Sequence[StoredStep] = ()
+    before: StoredRun | None = None
+
+    @property
+    def claimed(self) -> ClaimedRun:
+        """The run as it is ours."""
+        return ClaimedRun(self.ids.run_id, self.begun.claim)
 
     def elapsed_ms(self) -> int:
         """Milliseconds since the turn was claimed."""
@@ -84,56 +107,105 @@ class TurnLedger:
         request: ChatRequest,
         operation_id: UUID | None = None,
         known_version: str | None = None,
+        nature: RunNature = CHAT,
     ) -> OpenTurn | StoredRun:
         """Claim the thread and store the message, or find that a repeated request has its answer already.
 
         The contract's text comes along unless the agent is at `known_version`.
 
-        Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`, `AgentNotConversational`, `ThreadNotFound`,
-        `ThreadBusy`, `RequestInProgress`.
+        Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`, `AgentNotConversational`, `AgentHasNoRuns`,
+        `ThreadNotFound`, `ThreadBusy`, `ApprovalPending`, `RequestInProgress`.
         """
+        types = _TYPES[nature.kind]
         ids = _new_ids(caller, agent_id, request, operation_id)
         fresh = request.thread_id is None
         give_up = time.monotonic() + self._patience
         while True:
+            steps: Sequence[StoredStep] = ()
             async with self._database.tenant(caller.tenant_id) as tx:
                 stored = await tx.runs.get_alone(ids.run_id, caller.user_id) if operation_id else None
                 if stored is not None:
                     if stored.run.status != "failed":
                         return _answered(stored)
                     ids = _ids_of(stored)
-                    begun = await tx.runs.reopen(ids, LEASE, CONVERSATIONAL_TYPES, known_version)
+                    begun = await tx.runs.reopen(ids, LEASE, types, known_version)
+                    await tx.run_steps.forget_failures(ids.run_id)
+                    steps = await tx.run_steps.all(ids.run_id)
                 else:
-                    begun = await self._begin(tx, ids, request, known_version, fresh=fresh)
+                    begun = await self._begin(tx, ids, request, known_version, nature, fresh=fresh)
                 refusal = None if begun else await tx.runs.refusal(ids.agent_id, ids.thread_id)
             if begun is not None:
-                return OpenTurn(caller, ids, begun, request.message, time.perf_counter())
-            if stored is None and not fresh and _is_own_archived(refusal, ids):
+                return OpenTurn(caller, ids, begun, request.message, time.perf_counter(), nature, steps)
+            if stored is None and not fresh and _is_own_archived(refusal, ids, types):
                 ids, fresh = replace(ids, thread_id=new_id(operation_id, "thread")), True
                 continue
-            _refuse(refusal, ids)
+            _refuse(refusal, ids, nature.kind)
             if time.monotonic() > give_up:
                 raise ThreadBusy("Another turn of this thread is still being answered; try again.", retry_after=5)
             await asyncio.sleep(_BUSY_SECONDS)
 
+    async def resume(self, tenant_id: UUID, run_id: UUID, *, even_leased: bool = False) -> OpenTurn | None:
+        """Take over a run that another server, or one of before, recorded; None when there is nothing to take over."""
+        async with self._database.tenant(tenant_id) as tx:
+            found = await tx.runs.resume(run_id, LEASE, even_leased=even_leased)
+            if found is None:
+                return None
+            steps = await tx.run_steps.all(run_id)
+        caller = Caller(tenant_id, found.ids.user_id, Role.MEMBER)
+        return OpenTurn(
+            caller, found.ids, found.begun, found.message, time.perf_counter(), found.nature, steps, found.stored
+        )
+
     async def keep(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> bool | None:
         """Store what was said so far: whether the run is to stop, or None when somebody else took it over."""
         async with self._database.tenant(turn.caller.tenant_id) as tx:
-            return await tx.runs.keep(turn.ids, text, marks, LEASE)
+            return await tx.runs.keep(turn.ids, text, marks, LEASE, turn.begun.claim)
 
-    async def finish(self, turn: OpenTurn, outcome: Outcome, kept: Kept | None = None) -> bool:
+    async def pause(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> bool:
+        """The run waits for a person; False when the claim was lost."""
+        async with self._database.tenant(turn.caller.tenant_id) as tx:
+            return await tx.runs.pause(turn.ids, text, marks, turn.begun.claim)
+
+    async def pending_calls(self, turn: OpenTurn) -> Sequence[PendingCall]:
+        """The calls of this run that nobody has answered yet."""
+        async with self._database.tenant(turn.caller.tenant_id) as tx:
+            return pending_calls(await tx.run_steps.all(turn.ids.run_id))
+
+    async def wake(self, tenant_id: UUID, run_id: UUID) -> bool:
+        """Let a waiting run go on; False when somebody has still to be asked."""
+        async with self._database.tenant(tenant_id) as tx:
+            return await tx.runs.wake(run_id)
+
+    async def let_go(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> None:
+        """This server works on it no more; whoever looks for runs without a server goes on."""
+        async with self._database.tenant(turn.caller.tenant_id) as tx:
+            await tx.runs.let_go(turn.ids, text, marks, turn.begun.claim)
+
+    async def stored(self, caller: Caller, run_id: UUID) -> Run:
+        """The run as it is stored, with the calls that wait for a person. Errors: `RunNotFound`."""
+        async with self._database.tenant(caller.tenant_id) as tx:
+            found = await shown_run(tx, caller, run_id)
+        if found is None:
+            raise RunNotFound("There is no run with this id.")
+        return found
+
+    async def finish(
+        self, turn: OpenTurn, outcome: Outcome, kept: Kept | None = None, along: Along | None = None
+    ) -> bool:
         """Store how the turn ended, through short outages of the database; False when the claim was lost.
 
-        What is `kept` of it is there exactly when the answer is.
+        What is `kept` of it, and what comes `along`, is there exactly when the answer is.
 
         Errors: `DatabaseUnavailable` when the outage lasts.
         """
         for attempt in range(_FINISH_TRIES):
             try:
                 async with self._database.tenant(turn.caller.tenant_id) as tx:
-                    finished = await tx.runs.finish(turn.ids, outcome)
+                    finished = await tx.runs.finish(turn.ids, outcome, turn.begun.claim)
                     if finished and kept is not None:
                         await _keep(tx, turn, kept)
+                    if finished and along is not None:
+                        await along(tx)
                 if finished and kept is not None and kept.harvest.memories:
                     self._on_remembered()
                 return finished
@@ -145,15 +217,43 @@ class TurnLedger:
 
     @staticmethod
     async def _begin(
-        tx: TenantTransaction, ids: TurnIds, request: ChatRequest, known_version: str | None, *, fresh: bool
+        tx: TenantTransaction,
+        ids: TurnIds,
+        request: ChatRequest,
+        known_version: str | None,
+        nature: RunNature,
+        *,
+        fresh: bool,
     ) -> Begun | None:
+        types = _TYPES[nature.kind]
         if fresh:
             refusal = await tx.runs.refusal(ids.agent_id, ids.thread_id)
-            if refusal is None or not _chats(refusal):
+            if refusal is None or not _serves(refusal, types):
                 return None
             await tx.threads.insert(ids.thread_id, ids.agent_id, ids.user_id, "")
         metadata = orjson.dumps(request.metadata)
-        return await tx.runs.begin(ids, request.message, metadata, LEASE, CONVERSATIONAL_TYPES, known_version)
+        return await tx.runs.begin(ids, request.message, metadata, LEASE, types, known_version, nature)
+
+
+async def shown_run(tx: TenantTransaction, caller: Caller, run_id: UUID) -> Run | None:
+    """The run, if it is visible, with the calls that wait for a person."""
+    stored = await tx.runs.get(run_id, caller.sees_only)
+    if stored is None or stored.run.status != "waiting":
+        return stored.run if stored else None
+    return stored.run.model_copy(update={"approvals": pending_calls(await tx.run_steps.all(run_id))})
+
+
+def pending_calls(steps: Sequence[StoredStep]) -> list[PendingCall]:
+    """The calls that nobody has answered yet."""
+    return [
+        PendingCall(
+            call_id=one.id,
+            tool=one.input.get("tool", one.step),
+            arguments=one.input.get("arguments", {}),
+            reason=one.reason or "",
+        )
+        for one in waiting_calls(steps)
+    ]
 
 
 async def _keep(tx: TenantTransaction, turn: OpenTurn, kept: Kept) -> None:
@@ -186,30 +286,45 @@ def _ids_of(stored: StoredRun) -> TurnIds:
     return TurnIds(run.agent_id, run.thread_id, run.user_id, run.id, run.user_message_id, run.assistant_message_id)
 
 
-def _chats(refusal: Refusal) -> bool:
-    return refusal.agent_status == "active" and refusal.agent_type in CONVERSATIONAL_TYPES
+def _serves(refusal: Refusal, types: Sequence[str]) -> bool:
+    return refusal.agent_status == "active" and refusal.agent_type in types
 
 
-def _is_own_archived(refusal: Refusal | None, ids: TurnIds) -> bool:
+def _is_own_archived(refusal: Refusal | None, ids: TurnIds, types: Sequence[str]) -> bool:
     return (
         refusal is not None
-        and _chats(refusal)
+        and _serves(refusal, types)
         and refusal.thread_status == "archived"
         and (refusal.agent_id, refusal.user_id) == (ids.agent_id, ids.user_id)
     )
 
 
-def _refuse(refusal: Refusal | None, ids: TurnIds) -> None:
+def _refuse(refusal: Refusal | None, ids: TurnIds, kind: RunKind) -> None:
     if refusal is None:
         raise AgentNotFound("There is no agent with this id.")
     if refusal.agent_status == "archived":
         raise AgentArchived("The agent is archived: it can be read, but no longer talked to.")
     if refusal.agent_status == "inactive":
         raise AgentInactive("The agent is switched off; set its status to active to talk to it.")
-    if refusal.agent_type not in CONVERSATIONAL_TYPES:
-        raise AgentNotConversational(
-            f"An agent of type {refusal.agent_type} works through its steps and does not chat; "
-            f"the types that chat are {' and '.join(CONVERSATIONAL_TYPES)}."
-        )
+    if refusal.agent_type not in _TYPES[kind]:
+        _refuse_type(refusal.agent_type, kind)
     if (refusal.agent_id, refusal.user_id) != (ids.agent_id, ids.user_id):
         raise ThreadNotFound("There is no thread with this id.")
+    if refusal.waiting_run_id is not None:
+        raise ApprovalPending(
+            "The turn before this one waits until somebody has answered its tool calls: see the run's approvals, or "
+            "cancel the run.",
+            run_id=str(refusal.waiting_run_id),
+        )
+
+
+def _refuse_type(agent_type: str, kind: RunKind) -> None:
+    if kind in ("chat", "script"):
+        raise AgentNotConversational(
+            f"An agent of type {agent_type} works by itself and does not chat: start it with POST "
+            f"/agents/{{id}}/runs. The types that chat are {' and '.join(CONVERSATIONAL_TYPES)}."
+        )
+    raise AgentHasNoRuns(
+        f"An agent of type {agent_type} is talked to: POST /agents/{{id}}/chat. The types that are run are "
+        f"{' and '.join(WORKING_TYPES)}."
+    )

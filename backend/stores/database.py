@@ -24,8 +24,10 @@ from backend.stores.idempotency import IdempotencyStore
 from backend.stores.memories import MemoryStore
 from backend.stores.run_steps import RunStepStore
 from backend.stores.runs import RunStore
+from backend.stores.schedules import ScheduleStore
 from backend.stores.threads import ThreadStore
 from backend.stores.users import UserStore
+from backend.stores.webhooks import WebhookStore
 from backend.stores.worker import WorkerStore
 
 if TYPE_CHECKING:
@@ -180,6 +182,16 @@ class TenantTransaction:
     def erasures(self) -> ErasureStore:
         """People who were taken out of everything."""
         return ErasureStore(self._connection, self._tenant_id)
+
+    @cached_property
+    def schedules(self) -> ScheduleStore:
+        """When agents run by themselves."""
+        return ScheduleStore(self._connection, self._tenant_id)
+
+    @cached_property
+    def webhooks(self) -> WebhookStore:
+        """Addresses where events come in."""
+        return WebhookStore(self._connection, self._tenant_id)
 
     @cached_property
     def audit(self) -> AuditStore:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -64,6 +64,43 @@ class Backlog:
     pending: int
     oldest_seconds: float
     failing: int
+
+
+@dataclass(frozen=True, slots=True)
+class DueSchedule:
+    """An agent whose schedule needs something now: a tick, a beginning, or (without a `schedule`) an end.
+
+    `known` is the schedule that `next_at` was reckoned from, None when there was none yet; `now` is the database's.
+    """
+
+    tenant_id: UUID
+    agent_id: UUID
+    schedule: str | None
+    known: str | None
+    next_at: datetime | None
+    last_at: datetime | None
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """What becomes of a due schedule: the tick that is run, the one after it, and how many before it were missed."""
+
+    tick: datetime
+    next_at: datetime
+    missed: int = 0
+    last_missed: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownWebhook:
+    """What is needed to believe an event: whose it is, what it sets off, and the secret that signs it."""
+
+    tenant_id: UUID
+    id: UUID
+    agent_id: UUID
+    user_id: UUID
+    secret: bytes = field(repr=False)
 
 
 class WorkerStore:
@@ -170,6 +207,48 @@ class WorkerStore:
         """(tenant, run, whether its record lets another go on) of runs whose server is gone."""
         rows = await self._connection.fetch(_SQL["orphaned_runs"], even_leased)
         return [(_plain(row["tenant_id"]), _plain(row["id"]), row["durable"]) for row in rows]
+
+    async def due_schedules(self, limit: int) -> list[DueSchedule]:
+        """What there is to do of schedules now, at most `limit` of each kind."""
+        rows = await self._connection.fetch(_SQL["due_schedules"], limit)
+        return [
+            DueSchedule(
+                tenant_id=_plain(row["tenant_id"]),
+                agent_id=_plain(row["agent_id"]),
+                schedule=row["schedule"],
+                known=row["known"],
+                next_at=row["next_at"],
+                last_at=row["last_at"],
+                now=row["now"],
+            )
+            for row in rows
+        ]
+
+    async def begin_schedule(self, due: DueSchedule, next_at: datetime) -> None:
+        """Wait for the first tick of a new or changed schedule; nothing when it is not as it was read any more."""
+        await self._connection.execute(
+            _SQL["begin_schedule"], due.tenant_id, due.agent_id, due.schedule, next_at, due.known, due.next_at
+        )
+
+    async def pause_schedule(self, due: DueSchedule) -> None:
+        """Wait for nothing, as the agent is not to run by itself now."""
+        await self._connection.execute(_SQL["pause_schedule"], due.tenant_id, due.agent_id, due.next_at)
+
+    async def tick_schedule(self, due: DueSchedule, ticked: Ticked) -> bool:
+        """Take the tick and order its run, in one step; False when somebody else has, or the schedule is another."""
+        order = await self._connection.fetchval(
+            _SQL["tick_schedule"], due.tenant_id, due.agent_id, due.schedule, due.next_at, ticked.tick,
+            ticked.next_at, ticked.missed, ticked.last_missed,
+        )  # fmt: skip
+        return order is not None
+
+    async def webhook_by_id(self, webhook_id: UUID) -> KnownWebhook | None:
+        """The webhook, while the person it acts for and their tenant are active."""
+        row = await self._connection.fetchrow(_SQL["webhook_by_id"], webhook_id)
+        if row is None:
+            return None
+        names = ("tenant_id", "id", "agent_id", "user_id")
+        return KnownWebhook(**{name: _plain(row[name]) for name in names}, secret=row["secret"])
 
 
 def _plain(value: UUID) -> UUID:

@@ -220,4 +220,3 @@ def _without_calls(reply: ModelReply) -> ModelReply:
         text=reply.text, provider=reply.provider, model=reply.model, usage=reply.usage, left_out=reply.left_out,
         finish_reason="stop", offline=reply.offline,
     )  # fmt: skip
-

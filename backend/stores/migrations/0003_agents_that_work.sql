@@ -44,14 +44,15 @@ ALTER TABLE agents
         CASE WHEN status = 'active' AND type IN ('workflow', 'autonomous')
                   AND contract #>> '{workflow,trigger_type}' = 'scheduled'
              THEN contract #>> '{workflow,schedule}' END) STORED;
-CREATE INDEX agents_scheduled ON agents (tenant_id, id) WHERE schedule IS NOT NULL;
+CREATE INDEX agents_scheduled ON agents (tenant_id, id) INCLUDE (schedule) WHERE schedule IS NOT NULL;
 
--- What became of it: the next tick of the schedule that is written here; with another one it is reckoned anew.
+-- What became of it: the next tick of the schedule that is written here; with another one it is reckoned anew. Without
+-- a next one the agent was not to run by itself when that was due; its counts stay.
 CREATE TABLE agent_schedules (
     tenant_id   uuid        NOT NULL,
     agent_id    uuid        NOT NULL,
     schedule    text        NOT NULL,
-    next_at     timestamptz NOT NULL,
+    next_at     timestamptz,
     last_at     timestamptz,
     ticks       bigint      NOT NULL DEFAULT 0,
     missed      bigint      NOT NULL DEFAULT 0,
@@ -59,6 +60,7 @@ CREATE TABLE agent_schedules (
     PRIMARY KEY (tenant_id, agent_id),
     FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE CASCADE
 );
+CREATE INDEX agent_schedules_due ON agent_schedules (next_at);
 
 -- Addresses where events come in. The secret signs them, so it is kept as it is.
 CREATE TABLE webhooks (

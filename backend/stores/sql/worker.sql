@@ -95,3 +95,59 @@ UPDATE outbox
 
 -- name: known_memories
 SELECT id FROM memories WHERE id = ANY ($1::uuid[]);
+
+-- name: due_schedules
+-- What there is to do now: agents whose tick is due, whose schedule is new or another, and those that had one. Nothing
+-- is scheduled: two looks into indexes.
+(SELECT a.tenant_id, a.id AS agent_id, a.schedule, s.schedule AS known, s.next_at, s.last_at, clock_timestamp() AS now
+   FROM agents a
+   LEFT JOIN agent_schedules s ON s.tenant_id = a.tenant_id AND s.agent_id = a.id
+  WHERE a.schedule IS NOT NULL
+    AND (s.next_at IS NULL OR s.schedule <> a.schedule OR s.next_at <= statement_timestamp())
+  LIMIT $1)
+UNION ALL
+(SELECT s.tenant_id, s.agent_id, NULL, s.schedule, s.next_at, s.last_at, clock_timestamp()
+   FROM agent_schedules s
+  WHERE s.next_at <= statement_timestamp()
+    AND NOT EXISTS (SELECT FROM agents a WHERE a.tenant_id = s.tenant_id AND a.id = s.agent_id AND a.schedule IS NOT NULL)
+  LIMIT $1);
+
+-- name: begin_schedule
+-- A new schedule, or another one, by whoever comes first: what was read ($5, $6) is what is there, and still wanted.
+INSERT INTO agent_schedules AS s (tenant_id, agent_id, schedule, next_at)
+SELECT a.tenant_id, a.id, a.schedule, $4 FROM agents a WHERE a.tenant_id = $1 AND a.id = $2 AND a.schedule = $3
+    ON CONFLICT (tenant_id, agent_id) DO UPDATE
+   SET schedule = excluded.schedule, next_at = excluded.next_at
+ WHERE s.schedule = $5 AND s.next_at IS NOT DISTINCT FROM $6::timestamptz;
+
+-- name: pause_schedule
+-- Nothing is due any more of an agent that is not to run by itself.
+UPDATE agent_schedules s
+   SET next_at = NULL
+ WHERE s.tenant_id = $1 AND s.agent_id = $2 AND s.next_at = $3
+   AND NOT EXISTS (SELECT FROM agents a WHERE a.tenant_id = $1 AND a.id = $2 AND a.schedule IS NOT NULL);
+
+-- name: tick_schedule
+-- One tick by whoever comes first, and in the same step the order to start its run: $4 is what was due, $5 the tick that
+-- is run, $6 comes next, $7 ticks before $5 were missed, the last of them $8.
+WITH ticked AS (
+    UPDATE agent_schedules s
+       SET next_at = $6, last_at = $5, ticks = s.ticks + 1, missed = s.missed + $7,
+           last_missed = coalesce($8::timestamptz, s.last_missed)
+     WHERE s.tenant_id = $1 AND s.agent_id = $2 AND s.schedule = $3 AND s.next_at = $4
+       AND EXISTS (SELECT FROM agents a WHERE a.tenant_id = $1 AND a.id = $2 AND a.schedule = $3)
+    RETURNING s.tenant_id, s.agent_id
+)
+INSERT INTO outbox (tenant_id, kind, subject_id, payload)
+SELECT tenant_id, 'run.scheduled', agent_id,
+       jsonb_build_object('tick', $5, 'missed', $7, 'first_missed', CASE WHEN $7 > 0 THEN $4 END, 'last_missed', $8)
+  FROM ticked
+RETURNING id;
+
+-- name: webhook_by_id
+-- Only of people and tenants that are there and not suspended.
+SELECT w.tenant_id, w.id, w.agent_id, w.user_id, w.secret
+  FROM webhooks w
+  JOIN users u ON u.tenant_id = w.tenant_id AND u.id = w.user_id
+  JOIN tenants t ON t.id = w.tenant_id
+ WHERE w.id = $1 AND u.status = 'active' AND t.status = 'active';
