@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from backend.errors import AgentNotFound, PreconditionFailed, VersionNotFound
 from backend.models.agent import AgentStatus, AgentType
+from backend.models.agent_graph import AgentGraph
 from backend.models.agent_record import AgentFilter
 from backend.models.agent_requests import AgentCreateRequest, AgentResponse, AgentUpdateRequest
 from backend.models.agent_versions import (
@@ -97,6 +98,12 @@ async def update_agent(
 async def archive_agent(caller: Admin, agents: Agents, agent_id: UUID, if_match: IfMatch) -> None:
     """Archive an agent: it stays readable, leaves the default list, and no longer chats."""
     await agents.archive(caller, agent_id, if_match)
+
+
+@router.get("/{agent_id}/graph", response_model=AgentGraph, responses=_ABSENT, operation_id="getAgentGraph")
+async def get_agent_graph(caller: Viewer, agents: Agents, agent_id: UUID) -> AgentGraph:
+    """See how the agent works: the graph made from its contract, as Mermaid text that editors and GitHub draw."""
+    return await agents.graph(caller, agent_id)
 
 
 @router.get(

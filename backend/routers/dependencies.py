@@ -27,7 +27,10 @@ from backend.services.erasure_service import ErasureService
 from backend.services.memory_service import MemoryService
 from backend.services.receipt_service import ReceiptService
 from backend.services.run_service import RunService
+from backend.services.schedule_service import ScheduleService
+from backend.services.task_service import TaskService
 from backend.services.thread_manager import ThreadManager
+from backend.services.webhook_service import WebhookService
 from backend.telemetry import bind_log_context
 
 if TYPE_CHECKING:
@@ -69,8 +72,20 @@ async def _erasures(connection: HTTPConnection) -> ErasureService:
     return container(connection).erasures
 
 
+async def _tasks(connection: HTTPConnection) -> TaskService:
+    return container(connection).tasks
+
+
 async def _runs(connection: HTTPConnection) -> RunService:
     return container(connection).runs
+
+
+async def _schedules(connection: HTTPConnection) -> ScheduleService:
+    return container(connection).schedules
+
+
+async def _webhooks(connection: HTTPConnection) -> WebhookService:
+    return container(connection).webhooks
 
 
 Access = Annotated[AccessService, Depends(_access)]
@@ -80,7 +95,10 @@ Interactions = Annotated[AgentInteractionService, Depends(_interactions)]
 Memories = Annotated[MemoryService, Depends(_memories)]
 Receipts = Annotated[ReceiptService, Depends(_receipts)]
 Erasures = Annotated[ErasureService, Depends(_erasures)]
+Tasks = Annotated[TaskService, Depends(_tasks)]
 Runs = Annotated[RunService, Depends(_runs)]
+Schedules = Annotated[ScheduleService, Depends(_schedules)]
+Webhooks = Annotated[WebhookService, Depends(_webhooks)]
 
 # --- who is calling --------------------------------------------------------------------------------------
 

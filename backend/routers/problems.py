@@ -32,6 +32,7 @@ from backend.errors import (
     NotFound,
     NumenError,
     PreconditionFailed,
+    SignatureRefused,
     ToolError,
     Unauthenticated,
     Unavailable,
@@ -71,6 +72,7 @@ KINDS: dict[type[NumenError], Kind] = {
     Conflict: Kind(409, "Read the current state, then decide whether the request still makes sense."),
     PreconditionFailed: Kind(412, "Read it again and repeat the change with the new ETag in If-Match."),
     Unauthenticated: Kind(401, "Send `Authorization: Bearer <API key or token>` that is valid."),
+    SignatureRefused: Kind(401, "Sign the bytes of the body with the webhook's secret, and send a clock's right time."),
     Forbidden: Kind(403, "Ask an admin of your tenant for a key or a role that may do this."),
     Unavailable: Kind(503, "Send the request again after the seconds in Retry-After."),
     ModelError: Kind(502, "Your message is kept. Send the request again with the same Idempotency-Key."),
@@ -135,7 +137,7 @@ def problem_response(
     if isinstance(retry_after, int | float):
         sent["retry-after"] = str(max(0, math.ceil(retry_after)))
     if status == 401:
-        sent["www-authenticate"] = "Bearer"
+        sent["www-authenticate"] = "Webhook-Signature" if isinstance(error, SignatureRefused) else "Bearer"
     return Response(_written(body), status, sent, PROBLEM_MEDIA_TYPE)
 
 

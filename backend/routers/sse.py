@@ -25,6 +25,12 @@ def encode(event: ServerEvent) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), event.type.encode(), orjson.dumps(event.data))
 
 
+STREAM_RESPONSE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "Server-Sent Events, each with an id"}
+}
+"""How a stream is described in the OpenAPI document."""
+
+
 class EventStream(StreamingResponse):
     """Sends events as they come, all that are ready in one piece, and a comment when none comes for a while.
 

@@ -12,8 +12,10 @@ import orjson
 from pydantic import ValidationError
 
 from backend.errors import AgentNotFound, FieldError, InvalidContract, PreconditionFailed, VersionNotFound
+from backend.graphs.compiled_agents import CompiledAgent
 from backend.graphs.prompt import compile_prompt
 from backend.models.agent import AgentContract
+from backend.models.agent_graph import AgentGraph
 from backend.models.agent_record import AgentFilter, AgentRecord
 from backend.models.agent_requests import AgentCreateRequest, AgentUpdateRequest
 from backend.models.agent_versions import (
@@ -86,6 +88,11 @@ class AgentService:
         """The agent's row. Errors: `AgentNotFound`."""
         async with self._database.tenant(caller.tenant_id) as tx:
             return _found(await tx.agents.get(agent_id))
+
+    async def graph(self, caller: Caller, agent_id: UUID) -> AgentGraph:
+        """The picture of the agent's graph. Errors: `AgentNotFound`."""
+        contract = (await self.record(caller, agent_id)).contract()
+        return AgentGraph(agent_id=agent_id, version=contract.version, mermaid=CompiledAgent(contract).picture())
 
     async def list_page(
         self, caller: Caller, which: AgentFilter, cursor: Cursor | None, limit: int, offset: int
