@@ -283,7 +283,8 @@ class Metrics:
         self.http_request_seconds = Histogram(
             "http_request_seconds", "Time to the end of the answer.", ("method", "route"), buckets=_FAST, **space
         )
-        self.runs_total = Counter("runs_total", "Ended runs.", ("status",), **space)
+        self.runs_total = Counter("runs_total", "Ended runs, and those that began to wait.", ("status",), **space)
+        self.crisis_total = Counter("crisis_total", "Turns answered with help lines.", ("kind",), **space)
         self.model_calls_total = Counter("model_calls_total", "Calls of models.", ("provider", "outcome"), **space)
         self.model_first_token_seconds = Histogram(
             "model_first_token_seconds", "Time to a model's first token.", ("provider",), buckets=_SLOW, **space
@@ -301,6 +302,10 @@ class Metrics:
         self.db_pool_connections = Gauge("db_pool_connections", "Open connections to PostgreSQL.", **space)
         self.db_pool_idle = Gauge("db_pool_idle", "Open connections that nobody uses.", **space)
         self.db_pool_limit = Gauge("db_pool_limit", "Most connections that may be open.", **space)
+        self.schedule_ticks_total = Counter("schedule_ticks_total", "Runs that schedules have ordered.", **space)
+        self.schedule_missed_total = Counter(
+            "schedule_missed_total", "Ticks of schedules that passed while no server was there.", **space
+        )
         self.sse_streams = Gauge("sse_streams", "Event streams that clients listen to.", **space)
         self._requests: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
         self._count_memory(space)

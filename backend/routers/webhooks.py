@@ -49,7 +49,8 @@ async def create_webhook(
 ) -> WebhookCreated:
     """Make an address for one sender of events. Its secret is in this answer only.
 
-    The agent's `workflow.trigger_type` must be `event`. Its runs are made in your name. To change the secret, make another webhook, use it, and delete the old one.
+    The agent's `workflow.trigger_type` must be `event`. Its runs are made in your name. To change the secret, make
+    another webhook, use it, and delete the old one.
     """
     return await webhooks.create(caller, agent_id, body, operation)
 
