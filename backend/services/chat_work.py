@@ -11,9 +11,8 @@ from backend.models.interview_progress import InterviewProgress
 from backend.models.run import ReplyMetadata, TokenUsage
 from backend.ports import Interaction, Memory, MemoryContext, ModelReply
 from backend.services.conversation_window import Window, window
-from backend.services.desk import Desk, Ended
+from backend.services.desk import Desk, Ended, SessionProgress
 from backend.services.run_outcomes import receipt_of, whole_answer
-from backend.services.session_turns import SessionTurns
 from backend.services.turn_ledger import Along, Kept, OpenTurn
 from backend.stores.database import Database, TenantTransaction
 
@@ -21,7 +20,7 @@ from backend.stores.database import Database, TenantTransaction
 class ChatWork:
     """Turns of conversational and voice agents."""
 
-    def __init__(self, database: Database, memory: Memory, sessions: SessionTurns) -> None:
+    def __init__(self, database: Database, memory: Memory, sessions: SessionProgress) -> None:
         self._database = database
         self._memory = memory
         self._sessions = sessions

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from uuid import UUID
 
 from backend.errors import NumenError
 from backend.graphs.compiled_agents import CompiledAgent
 from backend.graphs.journal import Journal
-from backend.models.run import ChatReply
+from backend.models.interview import Interview
+from backend.models.interview_progress import InterviewProgress
+from backend.models.run import ChatReply, CrisisKind
 from backend.ports import LanguageModel, Memory, PromptMessage, RecallRequest, ToolSet
 from backend.services.live_run import LiveRun
 from backend.services.model_catalog import ModelChoice
 from backend.services.turn_ledger import Along, Kept, OpenTurn
+from backend.stores.database import TenantTransaction
 from backend.stores.runs import Outcome
 from backend.telemetry import Metrics
 
@@ -88,4 +92,22 @@ class Work(Protocol):
 
     def failed(self, turn: OpenTurn, error: NumenError) -> Along | None:
         """The run fails with this error: what else is to be stored then."""
+        ...
+
+
+class SessionProgress(Protocol):
+    """Where a session's interview stands: read at the start of a turn, stored with its answer."""
+
+    async def before(self, tx: TenantTransaction, session_id: UUID) -> InterviewProgress:
+        """How far the interview has come. Errors: `SessionNotFound`, `SessionState` when it takes no more messages."""
+        ...
+
+    async def after(
+        self, tx: TenantTransaction, session_id: UUID, progress: InterviewProgress, reply_text: str, interview: Interview
+    ) -> None:
+        """Store how far it has come now, and what the agent said."""
+        ...
+
+    async def crisis(self, tx: TenantTransaction, session_id: UUID, kind: CrisisKind) -> None:
+        """The session is over: the person needs other help."""
         ...

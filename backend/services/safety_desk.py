@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
 from uuid import UUID
 
 from backend.graphs.compiled_agents import CompiledAgent
 from backend.models.run import CrisisKind, ReplyMetadata, SafetyNote, TokenUsage
 from backend.services.conversation_window import Window
-from backend.services.crisis.crisis_gate import CrisisGate
-from backend.services.desk import Ended
+from backend.services.desk import Ended, SessionProgress
 from backend.services.live_run import LiveRun
 from backend.services.run_outcomes import whole_answer
-from backend.services.session_turns import SessionTurns
 from backend.services.turn_ledger import OpenTurn
 from backend.stores.database import TenantTransaction
 from backend.telemetry import Metrics, get_logger
@@ -23,10 +22,22 @@ _MODEL = "reviewed-reply"
 _log = get_logger(__name__)
 
 
+class CrisisGate(Protocol):
+    """Recognises what sounds like a crisis, and knows what to say."""
+
+    def detect(self, text: str) -> CrisisKind | None:
+        """What kind of crisis it sounds like; None for everything else."""
+        ...
+
+    def reply(self, kind: CrisisKind) -> str:
+        """The reviewed reply, with the help lines of the deployment's region."""
+        ...
+
+
 class SafetyDesk:
     """The gate in front of every conversation. What a workflow is given is no person speaking: it is not asked."""
 
-    def __init__(self, gate: CrisisGate, sessions: SessionTurns, metrics: Metrics) -> None:
+    def __init__(self, gate: CrisisGate, sessions: SessionProgress, metrics: Metrics) -> None:
         self._gate = gate
         self._sessions = sessions
         self._metrics = metrics
