@@ -13,6 +13,7 @@ from backend.tests.fixtures_api import api, served_api
 from backend.tests.fixtures_database import clean, database, database_url, emptied, owner, tenant
 from backend.tests.fixtures_embedder import minilm
 from backend.tests.fixtures_logs import logs, quiet_logs
+from backend.tests.fixtures_mcp import mcp_server, mcp_server_process
 from backend.tests.fixtures_models import openai_server, openai_server_process
 from backend.tests.fixtures_server import running_server
 from backend.tests.loopback_only import refuse_the_world
@@ -26,6 +27,8 @@ __all__ = [
     "database_url",
     "emptied",
     "logs",
+    "mcp_server",
+    "mcp_server_process",
     "minilm",
     "openai_server",
     "openai_server_process",
