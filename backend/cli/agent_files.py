@@ -16,7 +16,6 @@ from backend.models.agent_requests import AgentCreateRequest
 from backend.models.agent_versions import EXPORT_FORMAT, AgentExport
 from backend.models.explanation import explain
 
-
 _ATTRIBUTES = {"id", "name", "traits", "configuration"}
 
 

@@ -28,10 +28,10 @@ def read_agents(sources: Sequence[str]) -> list[AgentFile]:
     """The agents in these files and folders. Errors: `UnusableFiles` with everything that is wrong with them."""
     found: dict[str, AgentFile] = {}
     faults: list[str] = []
-    for source in sources:
+    paths = [path for source in sources for path in _paths(source, faults)]
+    for path in paths:
         try:
-            for path in _files(source):
-                found.setdefault(path if path == "-" else os.path.realpath(path), read_agent_file(path))
+            found.setdefault(path if path == "-" else os.path.realpath(path), read_agent_file(path))
         except CommandFailed as error:
             faults.append(error.detail)
     faults += _twins(list(found.values()))
@@ -40,19 +40,22 @@ def read_agents(sources: Sequence[str]) -> list[AgentFile]:
     return list(found.values())
 
 
-def _files(source: str) -> Iterator[str]:
+def _paths(source: str, faults: list[str]) -> list[str]:
     if source == "-" or not Path(source).is_dir():
-        yield source
-        return
-    paths = list(_below(source))
+        return [source]
+    try:
+        paths = list(_below(source))
+    except OSError as error:
+        faults.append(f"{error.filename} cannot be read: {error.strerror}.")
+        return []
     if not paths:
-        raise CommandFailed(f"{source} holds no JSON files.")
-    yield from paths
+        faults.append(f"{source} holds no JSON files.")
+    return paths
 
 
 def _below(folder: str) -> Iterator[str]:
     def refuse(error: OSError) -> None:
-        raise CommandFailed(f"{error.filename} cannot be read: {error.strerror}.") from error
+        raise error
 
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(one for one in folders if not one.startswith("."))

@@ -93,27 +93,39 @@ def export_agent(
 
 @app.command("apply")
 def apply_agents(
-    files: Annotated[
+    sources: Annotated[
         list[str],
-        typer.Option("--file", "-f", metavar="FILE", help="A contract, a mirrored contract or an export; - is a pipe."),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="FILE_OR_FOLDER",
+            help="A contract, a mirrored contract or an export; a folder of them; - is a pipe.",
+        ),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="The same, with exit status 2 if there is something to do.")
+    ] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Archive agents that have no file in the folder.")] = False,
+    prune_tag: Annotated[
+        list[str] | None, typer.Option("--prune-tag", metavar="TAG", help="Archive only those with this tag.")
+    ] = None,
+    sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    from_tenant: Annotated[
+        str | None, typer.Option(metavar="ID", help="Of mirrored files take those of this tenant.")
+    ] = None,
 ) -> None:
-    """Make agents be what files say: create the one of the file's name, or update it, and print what changed."""
-    # Checking a contract needs the models, which no other command here has to wait for.
-    from backend.cli.agent_files import read_agent_file  # noqa: PLC0415
-    from backend.cli.agent_plan import carry_out, make_plan  # noqa: PLC0415
+    """Make agents be what files say: create the one of the file's name, or update it, and print what changed.
 
-    wanted = [read_agent_file(one) for one in files]
+    A folder is planned as a whole, shown, and applied after a question if somebody is there to be asked.
+    """
+    # Checking a contract needs the models, which no other command here has to wait for.
+    from backend.cli.agent_apply import Order, apply  # noqa: PLC0415
+
+    order = Order(sources, dry_run, check, prune, prune_tag or (), sure, from_tenant)
+    if prune and not order.whole:
+        raise typer.BadParameter("says what no file in a folder is for, and no folder is given", param_hint="--prune")
+    if prune_tag and not prune:
+        raise typer.BadParameter("limits --prune, which was not asked for", param_hint="--prune-tag")
     with ApiClient(ClientSettings.read()) as api:
-        for file in wanted:
-            plan = make_plan(api, file)
-            typer.echo("\n".join(plan.lines()))
-            if dry_run:
-                continue
-            made = carry_out(api, plan)
-            if plan.action != "nothing":
-                done = {"create": "created", "import": "imported", "update": "updated"}[plan.action]
-                typer.echo(f"{made['name']}: {done}, {made['version']} ({made['id']})")
-            for warning in made["warnings"]:
-                typer.echo(f"{made['name']}: {warning}", err=True)
+        raise typer.Exit(apply(api, order))

@@ -72,9 +72,9 @@ class ApiClient:
         """What a PATCH of exactly this version answers."""
         return self._document(self._answer("PATCH", path, body=body, headers={"if-match": f'"{if_match}"'}))
 
-    def delete(self, path: str) -> Any:
-        """What a DELETE answers, or None."""
-        answer = self._answer("DELETE", path)
+    def delete(self, path: str, if_match: str | None = None) -> Any:
+        """What a DELETE, of exactly this version if one is named, answers, or None."""
+        answer = self._answer("DELETE", path, headers={"if-match": f'"{if_match}"'} if if_match else None)
         return self._document(answer) if answer.content else None
 
     @contextmanager

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Generator
 from uuid import uuid4
 
@@ -17,10 +13,9 @@ import httpx
 import pytest
 
 from backend.tests.cli.conftest import Numen
+from backend.tests.cli.terminal import PATIENCE, Terminal
 from backend.tests.fixtures_server import NumenServer
 from backend.tests.protocol_servers.openai_server import OpenAIServer
-
-PATIENCE = 30
 
 
 @pytest.fixture
@@ -108,61 +103,10 @@ def test_an_archived_agent_does_not_chat(numen: Numen, modelled: str) -> None:
 # --- a terminal ---
 
 
-class Terminal:
-    """A person at a terminal: types, presses keys, and waits for what they want to see."""
-
-    def __init__(self, server: NumenServer, *arguments: str) -> None:
-        self._screen, inside = pty.openpty()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "chat", *arguments],
-            cwd=server.folder, env=server.environment(TERM="dumb"), stdin=inside, stdout=inside, stderr=inside,
-            start_new_session=True, preexec_fn=None,
-        )  # fmt: skip
-        os.close(inside)
-        os.set_blocking(self._screen, False)
-        self._seen = ""
-
-    def wait_for(self, pattern: str) -> str:
-        """What came on the screen up to the first match."""
-        give_up = time.monotonic() + PATIENCE
-        while not (found := re.search(pattern, self._seen)):
-            assert time.monotonic() < give_up, f"{pattern!r} does not come: {self._seen!r}"
-            self._read()
-        text, self._seen = self._seen[: found.end()], self._seen[found.end() :]
-        return text
-
-    def type(self, text: str) -> None:
-        os.write(self._screen, text.encode())
-
-    def interrupt(self) -> None:
-        """Ctrl-C."""
-        self._process.send_signal(signal.SIGINT)
-
-    def end(self) -> int:
-        """Wait until the program has ended."""
-        while self._process.poll() is None:
-            self._read()
-        os.close(self._screen)
-        return self._process.returncode
-
-    def _read(self) -> None:
-        try:
-            self._seen += os.read(self._screen, 65536).decode(errors="replace")
-        except BlockingIOError:
-            time.sleep(0.01)
-        except OSError:  # what a terminal says that its last program has left
-            self._process.wait(PATIENCE)
-
-    def leave(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self.end()
-
-
 @pytest.fixture
 def terminal(running_server: NumenServer, modelled: str) -> Generator[Terminal]:
     """Somebody who talks to the agent."""
-    opened = Terminal(running_server, modelled)
+    opened = Terminal(running_server.folder, running_server.environment(), "chat", modelled)
     yield opened
     opened.leave()
 
