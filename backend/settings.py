@@ -15,6 +15,12 @@ OWN_DIMENSIONS = {"minilm": 384, "lexical": 1024}
 """How many numbers a vector of the embedders has that need no server."""
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
+_HOST = r"(?!-)[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\]"
+_PORT = r":[1-9][0-9]{0,4}"
+_TOOL_HOSTS = {
+    "tool_hosts": (re.compile(f"(?:{_HOST})(?:{_PORT})?"), "host such as tools.example.com or tools.example.com:8443"),
+    "tool_private_hosts": (re.compile(f"(?:{_HOST})(?:{_PORT})"), "host with its port such as 10.0.0.5:8080"),
+}
 _HTTP_ADDRESS = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
 _OFFICIAL = re.compile(r"https?://api\.openai\.com(:\d+)?(/|$)", re.IGNORECASE)
 
@@ -76,6 +82,9 @@ class Settings(BaseSettings):
     embedder_api_key: SecretStr | None = Field(default=None, alias="NUMEN_EMBEDDER_API_KEY")
     embedder_dimensions: int | None = Field(default=None, ge=1, le=65536, alias="NUMEN_EMBEDDER_DIMENSIONS")
 
+    tool_hosts: Annotated[list[str], NoDecode] = Field(default=[], alias="NUMEN_TOOL_HOSTS")
+    tool_private_hosts: Annotated[list[str], NoDecode] = Field(default=[], alias="NUMEN_TOOL_PRIVATE_HOSTS")
+
     body_limit_bytes: int = Field(default=1_000_000, ge=1_000, alias="NUMEN_BODY_LIMIT_BYTES")
     header_seconds: float = Field(default=5.0, gt=0, alias="NUMEN_HEADER_SECONDS")
     body_seconds: float = Field(default=15.0, gt=0, alias="NUMEN_BODY_SECONDS")
@@ -88,10 +97,10 @@ class Settings(BaseSettings):
             raise ValueError(f"NUMEN_BOOTSTRAP_KEY needs at least {SMALLEST_BOOTSTRAP_KEY} characters")
         return key
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "tool_hosts", "tool_private_hosts", mode="before")
     @classmethod
-    def _separated(cls, origins: object) -> object:
-        return [one.strip() for one in origins.split(",") if one.strip()] if isinstance(origins, str) else origins
+    def _separated(cls, names: object) -> object:
+        return [one.strip() for one in names.split(",") if one.strip()] if isinstance(names, str) else names
 
     @field_validator("cors_origins")
     @classmethod
@@ -101,6 +110,17 @@ class Settings(BaseSettings):
         if unknown := [one for one in origins if not _ORIGIN.fullmatch(one)]:
             raise ValueError(f"NUMEN_CORS_ORIGINS: {unknown[0]} is no origin such as https://app.example.com")
         return origins
+
+    @field_validator("tool_hosts", "tool_private_hosts")
+    @classmethod
+    def _hosts(cls, hosts: list[str], info: ValidationInfo) -> list[str]:
+        field = info.field_name or ""
+        pattern, wanted = _TOOL_HOSTS[field]
+        for host in hosts:
+            port = host.rpartition("]")[2].partition(":")[2]
+            if not pattern.fullmatch(host) or int(port or 1) > 65535:
+                raise ValueError(f"{cls.model_fields[field].alias}: {host} is no {wanted}")
+        return hosts
 
     @model_validator(mode="after")
     def _development_stays_at_home(self) -> Self:

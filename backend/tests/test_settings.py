@@ -86,6 +86,14 @@ def test_a_configured_provider_is_used(environment: dict[str, str], provider: st
             {"NUMEN_EMBEDDER": "openai", "OPENAI_API_KEY": "k", "NUMEN_EMBEDDER_DIMENSIONS": "0"},
             "greater than or equal",
         ),
+        ({"NUMEN_TOOL_HOSTS": "https://tools.example.com"}, "NUMEN_TOOL_HOSTS: https://tools.example.com is no host"),
+        ({"NUMEN_TOOL_HOSTS": "a.example, b.example/mcp"}, "NUMEN_TOOL_HOSTS: b.example/mcp is no host"),
+        ({"NUMEN_TOOL_HOSTS": "*.example.com"}, "is no host such as tools.example.com or tools.example.com:8443"),
+        ({"NUMEN_TOOL_HOSTS": "a.example:70000"}, "a.example:70000 is no host"),
+        ({"NUMEN_TOOL_HOSTS": "::1"}, "::1 is no host"),
+        ({"NUMEN_TOOL_PRIVATE_HOSTS": "10.0.0.5"}, "10.0.0.5 is no host with its port such as 10.0.0.5:8080"),
+        ({"NUMEN_TOOL_PRIVATE_HOSTS": "10.0.0.0/8:80"}, "10.0.0.0/8:80 is no host with its port"),
+        ({"NUMEN_TOOL_PRIVATE_HOSTS": "tools.internal:0"}, "tools.internal:0 is no host with its port"),
     ],
 )
 def test_what_cannot_work_is_refused_with_a_reason(environment: dict[str, str], told: str) -> None:
@@ -96,6 +104,19 @@ def test_what_cannot_work_is_refused_with_a_reason(environment: dict[str, str], 
 def test_origins_are_separated_by_commas() -> None:
     made = settings(NUMEN_CORS_ORIGINS="https://a.example, https://b.example")
     assert made.cors_origins == ["https://a.example", "https://b.example"]
+
+
+def test_hosts_of_tools_are_separated_by_commas() -> None:
+    made = settings(
+        NUMEN_TOOL_HOSTS="tools.example.com, other.example:8443", NUMEN_TOOL_PRIVATE_HOSTS="10.0.0.5:8080,[::1]:9000"
+    )
+    assert made.tool_hosts == ["tools.example.com", "other.example:8443"]
+    assert made.tool_private_hosts == ["10.0.0.5:8080", "[::1]:9000"]
+
+
+def test_nothing_inside_is_open_to_tools_by_itself() -> None:
+    made = settings()
+    assert (made.tool_hosts, made.tool_private_hosts) == ([], [])
 
 
 def test_a_named_provider_has_nothing_from_the_environment() -> None:
