@@ -41,12 +41,12 @@ def tidy_schema(parameters: object) -> dict[str, Any]:
 
 @lru_cache(512)
 def _tidied(text: str) -> dict[str, Any]:
-    read = json.loads(text)
+    read: Any = json.loads(text)
     if not isinstance(read, dict) or not _may_be_object(cast("dict[str, Any]", read).get("type", "object")):
         return ANY_OBJECT
     try:
         tidying = _Tidying()
-        root = tidying.schema(read, 0)
+        root = tidying.schema(cast("object", read), 0)
     except _Hopeless:
         return ANY_OBJECT
     assert isinstance(root, dict)  # noqa: S101 — a mapping stays one
@@ -81,7 +81,7 @@ class _Tidying:
                 tidy[keyword] = {
                     name: self.schema(one, depth + 1) for name, one in cast("dict[str, Any]", given).items()
                 }
-            elif keyword in _PLAIN and _PLAIN[keyword](given):
+            elif keyword in _PLAIN and _PLAIN[keyword](cast("object", given)):
                 tidy[keyword] = given
         return tidy
 
