@@ -18,6 +18,7 @@ from backend.models.fields import Between, CronSchedule, LongText, Matching, Slu
 
 END = "end"
 INPUT = "input"
+Where = tuple[str | int, ...]
 REFERENCE = re.compile(r"\{\{([^{}]*)\}\}")
 StepId = Annotated[str, Matching(r"[a-z0-9][a-z0-9_-]{0,63}", "1 to 64 small letters, digits, - or _")]
 
@@ -214,6 +215,18 @@ def references(text: str) -> list[str]:
     return list(dict.fromkeys(match[1].strip() for match in REFERENCE.finditer(text)))
 
 
+def texts_in(value: JsonValue, where: Where = ()) -> Iterator[tuple[Where, str]]:
+    """All texts in a JSON value, each with where it stands."""
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from texts_in(item, (*where, index))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from texts_in(item, (*where, name))
+
+
 def _targets(step: WorkflowStep) -> Iterator[tuple[str, str]]:
     if isinstance(step, ConditionStep):
         yield from (("step", step.step), ("then", step.then), ("otherwise", step.otherwise))
@@ -221,34 +234,20 @@ def _targets(step: WorkflowStep) -> Iterator[tuple[str, str]]:
         yield "next", step.next
 
 
-_Where = tuple[str | int, ...]
-
-
-def _referred(step: WorkflowStep) -> Iterator[tuple[_Where, str]]:
+def _referred(step: WorkflowStep) -> Iterator[tuple[Where, str]]:
     """Where inside the step something is referred to, and its name."""
     match step:
         case PromptStep():
-            texts: Iterator[tuple[_Where, str]] = iter([(("prompt",), step.prompt)])
+            texts: Iterator[tuple[Where, str]] = iter([(("prompt",), step.prompt)])
         case AgentStep():
             texts = iter([(("message",), step.message)])
         case ToolStep():
-            texts = _texts_in(step.arguments, ("arguments",))
+            texts = texts_in(step.arguments, ("arguments",))
         case ConditionStep():
             texts = iter(())
     for where, text in texts:
         for name in references(text):
             yield where, name
-
-
-def _texts_in(value: JsonValue, where: _Where) -> Iterator[tuple[_Where, str]]:
-    if isinstance(value, str):
-        yield where, value
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _texts_in(item, (*where, index))
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from _texts_in(item, (*where, name))
 
 
 def _unknown(name: str) -> str:

@@ -1,0 +1,54 @@
+"""A workflow's step that calls a tool."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+from backend.errors import StepFailed
+from backend.graphs.journal import StepCall, StepResult
+from backend.graphs.nodes.attempts import tried
+from backend.graphs.nodes.tool_loop import call_tool
+from backend.graphs.references import filled_arguments, texts_of
+from backend.graphs.state import Work, WorkState
+from backend.graphs.tool_arguments import ArgumentsRefused, read_arguments
+from backend.models.workflow import ToolStep
+
+
+async def tool_step(step: ToolStep, state: WorkState, work: Work) -> str:
+    """What the tool gives. A tool that is not there, and arguments that do not fit, are not tried again.
+
+    Errors: those of `tried`.
+    """
+    texts = texts_of(work.input, state.get("outputs", {}))
+
+    async def attempt(bench: Work, number: int) -> StepResult:
+        arguments = filled_arguments(step.arguments, texts)
+        refusal = _refusal(bench, step.tool, arguments)
+        if refusal is None:
+            return await call_tool(bench, step.tool, arguments, step=step.id, attempt=number)
+        return await _refused(bench, step, number, refusal)
+
+    return (await tried(work, step.id, "tool", attempt)).text
+
+
+def _refusal(work: Work, name: str, arguments: dict[str, Any]) -> str | None:
+    tool = work.tools.tools.get(name)
+    if tool is None:
+        away = [server for server in work.tools.away if name.startswith(f"{server}__")]
+        return f"The server {away[0]} cannot be reached." if away else f"The agent has no tool {name}."
+    try:
+        read_arguments(tool.spec, json.dumps(arguments, ensure_ascii=False))
+    except ArgumentsRefused as error:
+        return str(error)
+    return None
+
+
+async def _refused(work: Work, step: ToolStep, number: int, refusal: str) -> StepResult:
+    """In the journal like a call: a server that had this tool may have made it, and then that is what it gave."""
+
+    async def refuse(_: UUID) -> StepResult:
+        raise StepFailed(refusal)
+
+    return await work.journal.once(StepCall(step.id, "tool", {"tool": step.tool}, number), refuse)
