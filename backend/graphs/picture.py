@@ -60,7 +60,7 @@ def _purposes(contract: AgentContract) -> list[Purpose]:
 
 def _graph(contract: AgentContract, purpose: Purpose) -> Iterator[str]:
     graph = compile_graph(contract, purpose).get_graph()
-    edges = [(edge.source, edge.target, edge.data or "") for edge in graph.edges]
+    edges = [(edge.source, edge.target, str(edge.data or "")) for edge in graph.edges]
     names = _in_order([(source, target) for source, target, _ in edges])
     steps: Mapping[str, WorkflowStep] = {}
     if contract.type == "workflow" and contract.workflow is not None:
