@@ -81,7 +81,7 @@ async def get_run(caller: Viewer, runs: Runs, run_id: UUID) -> Run:
 
 @router.get("/runs/{run_id}/steps", response_model=list[RunStep], responses=_NO_RUN, operation_id="listRunSteps")
 async def list_run_steps(caller: Viewer, runs: Runs, run_id: UUID) -> list[RunStep]:
-    """Read what a run did, in order: model calls, tool calls, conditions, each try of each. A chat's with tools only."""
+    """Read what a run did, in order: model calls, tool calls, conditions, each try of each. Of chats what tools did."""
     return await runs.steps(caller, run_id)
 
 

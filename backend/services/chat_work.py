@@ -38,6 +38,10 @@ class ChatWork:
             return ended
         return Ended(ended.outcome, ended.result, ended.kept, self._progressed(desk, session_id, state))
 
+    def so_far(self, turn: OpenTurn) -> str:
+        """See `Work`: everything, since a chat is taken up only where it waited for a person."""
+        return turn.before.run.text if turn.before is not None else ""
+
     def failed(self, turn: OpenTurn, error: NumenError) -> Along | None:  # noqa: ARG002 — the protocol's signature
         """See `Work`: a session is where it was, and the message may be said again."""
         return None

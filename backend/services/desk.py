@@ -90,6 +90,10 @@ class Work(Protocol):
         """Do it. Errors: every `NumenError`, with which the run fails; `Paused`, `ClaimLost`."""
         ...
 
+    def so_far(self, turn: OpenTurn) -> str:
+        """Of a run that is taken up: the text of the answer that still holds; what comes after it is written anew."""
+        ...
+
     def failed(self, turn: OpenTurn, error: NumenError) -> Along | None:
         """The run fails with this error: what else is to be stored then."""
         ...

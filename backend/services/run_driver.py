@@ -110,7 +110,7 @@ class RunDriver:
             return False
         run = self._live(turn)
         if turn.before is not None:
-            run.take_up(turn.before.run.text, turn.before.marks)
+            run.take_up(self._use.works[turn.nature.kind].so_far(turn), turn.before.marks)
         _log.info("run taken up", run_id=str(run_id), kind=turn.nature.kind)
         self._set_off(self._drive(run, turn, None, None, streaming=True))
         return True

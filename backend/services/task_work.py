@@ -40,6 +40,10 @@ class TaskWork:
             raise RunTooLong(f"The run was not finished within its {limit} seconds.") from None
         return self._ended(desk, text)
 
+    def so_far(self, turn: OpenTurn) -> str:  # noqa: ARG002 — the protocol's signature
+        """See `Work`: the result is told when it is there."""
+        return ""
+
     def failed(self, turn: OpenTurn, error: NumenError) -> Along | None:  # noqa: ARG002 — the protocol's signature
         """See `Work`: the steps say what happened."""
         return None

@@ -18,9 +18,11 @@ import numpy as np
 from backend.errors import EmbedderUnavailable, IndexUnavailable, Unauthenticated
 from backend.models.memory import ScoreParts
 from backend.models.namespace import Namespace
+from backend.models.run import CrisisKind
 from backend.models.tenant import RoleName
 from backend.ports import (
     ContractFiles,
+    GrantedTool,
     Harvest,
     IndexHit,
     IndexPoint,
@@ -33,6 +35,9 @@ from backend.ports import (
     RecallRequest,
     TextDelta,
     TokenClaims,
+    ToolCall,
+    ToolRequest,
+    ToolSet,
     Usage,
     Vector,
 )
@@ -72,16 +77,28 @@ class FixedTokens:
         return self._known[token]
 
 
-Step = Callable[[ModelRequest], AsyncGenerator[str]]
-"""What a scripted model does when it is called: the pieces it yields are its answer."""
+Step = Callable[[ModelRequest], AsyncGenerator[str | ToolCall]]
+"""What a scripted model does when it is called: the pieces it yields are its answer, and the tools it calls."""
 
 
 def says(*pieces: str) -> Step:
     """Answer in these pieces."""
 
-    async def step(request: ModelRequest) -> AsyncGenerator[str]:
+    async def step(request: ModelRequest) -> AsyncGenerator[str | ToolCall]:
         for piece in pieces:
             yield piece
+
+    return step
+
+
+def calls(*wanted: ToolCall, text: str = "") -> Step:
+    """Say so much, and call these tools."""
+
+    async def step(request: ModelRequest) -> AsyncGenerator[str | ToolCall]:
+        if text:
+            yield text
+        for call in wanted:
+            yield call
 
     return step
 
@@ -89,7 +106,7 @@ def says(*pieces: str) -> Step:
 def fails(error: Exception, *pieces: str) -> Step:
     """Say so much, then raise."""
 
-    async def step(request: ModelRequest) -> AsyncGenerator[str]:
+    async def step(request: ModelRequest) -> AsyncGenerator[str | ToolCall]:
         for piece in pieces:
             yield piece
         raise error
@@ -100,7 +117,7 @@ def fails(error: Exception, *pieces: str) -> Step:
 def waits(until: asyncio.Event, before: str = "", after: str = "") -> Step:
     """Say `before`, wait until the event is set, say `after`. An event that is never set is a model that hangs."""
 
-    async def step(request: ModelRequest) -> AsyncGenerator[str]:
+    async def step(request: ModelRequest) -> AsyncGenerator[str | ToolCall]:
         if before:
             yield before
         await until.wait()
@@ -128,16 +145,16 @@ class ScriptedModel:
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """The whole answer of one step."""
-        text = "".join([piece async for piece in self._answer(request)])
-        return self._reply(request, text)
+        return self._reply(request, [piece async for piece in self._answer(request)])
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[TextDelta | ModelReply]:
         """The answer of one step, piece by piece."""
-        text = ""
+        pieces: list[str | ToolCall] = []
         async for piece in self._answer(request):
-            text += piece
-            yield TextDelta(piece)
-        yield self._reply(request, text)
+            pieces.append(piece)
+            if isinstance(piece, str):
+                yield TextDelta(piece)
+        yield self._reply(request, pieces)
 
     async def retirements(self) -> dict[str, str | None]:
         """Lists nothing."""
@@ -146,7 +163,7 @@ class ScriptedModel:
     async def close(self) -> None:
         """Holds nothing."""
 
-    async def _answer(self, request: ModelRequest) -> AsyncGenerator[str]:
+    async def _answer(self, request: ModelRequest) -> AsyncGenerator[str | ToolCall]:
         assert not inside_transaction(), "a model was called inside a transaction"
         self.requests.append(request)
         step = self._script.popleft() if self._script else says(f"Answer {len(self.requests)}")
@@ -159,8 +176,11 @@ class ScriptedModel:
             self.at_once -= 1
 
     @staticmethod
-    def _reply(request: ModelRequest, text: str) -> ModelReply:
-        return ModelReply(text, request.provider, request.model, Usage(len(request.messages), len(text)))
+    def _reply(request: ModelRequest, pieces: Sequence[str | ToolCall]) -> ModelReply:
+        text = "".join(piece for piece in pieces if isinstance(piece, str))
+        wanted = tuple(piece for piece in pieces if isinstance(piece, ToolCall))
+        usage = Usage(len(request.messages), len(text))
+        return ModelReply(text, request.provider, request.model, usage, wanted, "tool_calls" if wanted else "stop")
 
 
 class FixedMemory:
@@ -330,3 +350,31 @@ class FullDisk:
     def sweep(self) -> None:
         """Sweeping needs no room."""
         self._files.sweep()
+
+
+class KeywordGate:
+    """A gate that takes one word for a crisis."""
+
+    def __init__(self, word: str = "CRISIS") -> None:
+        self._word = word
+
+    def detect(self, text: str) -> CrisisKind | None:
+        """By the word."""
+        return "suicide" if self._word in text else None
+
+    def reply(self, kind: CrisisKind) -> str:
+        """Says the kind."""
+        return f"Help is there ({kind})."
+
+
+class FixedTools:
+    """A `Toolbox` that opens these tools for whoever may use any, and remembers for whom."""
+
+    def __init__(self, *tools: GrantedTool, away: Sequence[str] = ()) -> None:
+        self._set = ToolSet({tool.spec.name: tool for tool in tools}, away)
+        self.requests: list[ToolRequest] = []
+
+    async def open(self, request: ToolRequest) -> ToolSet:
+        """The tools."""
+        self.requests.append(request)
+        return self._set

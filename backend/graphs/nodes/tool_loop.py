@@ -54,7 +54,7 @@ async def ask(
         contract=bench.contract,
         provider=bench.contract.configuration.llm_provider,
         model=bench.model_name,
-        messages=exchange.messages,
+        messages=tuple(exchange.messages),
         tools=tools,
         task=task,
     )

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from backend.graphs.compiled_agents import GraphCache
+from backend.container.runs import RunGround, build_runs
 from backend.models.agent_requests import AgentCreateRequest
 from backend.models.events import Place, ServerEvent
 from backend.models.message import Message
 from backend.models.run import ChatReply, ChatRequest
 from backend.models.tenant import Caller
-from backend.ports import Memory
-from backend.services.agent_interaction_service import AgentInteractionService
+from backend.ports import GrantedTool, Memory, Toolbox
+from backend.services.agent_calls import AskAgent
 from backend.services.agent_service import AgentService
 from backend.services.contract_check import ContractCheck
 from backend.services.live_run import LiveRun
 from backend.services.model_catalog import ModelCatalog
 from backend.services.outbox_relay import OutboxRelay
 from backend.services.run_registry import RunRegistry
-from backend.services.run_service import RunService
 from backend.services.thread_manager import ThreadManager
-from backend.services.thread_turns import ThreadTurns
 from backend.services.turn_ledger import TurnLedger
 from backend.stores.database import Database
 from backend.telemetry import Metrics
-from backend.tests.fakes import FixedMemory, FrozenClock, ScriptedModel
+from backend.tests.fakes import FixedMemory, FixedTools, FrozenClock, KeywordGate, ScriptedModel
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -47,6 +45,8 @@ class OneServer:
         *,
         memory: Memory | None = None,
         patience: float = PATIENCE,
+        tools: Sequence[GrantedTool] = (),
+        make_toolbox: Callable[[AskAgent], Toolbox] | None = None,
     ) -> None:
         self.database = database
         self.model = model or ScriptedModel()
@@ -59,17 +59,22 @@ class OneServer:
         self.relay = OutboxRelay(database, {}, self.metrics)
         self.agents = AgentService(database, ContractCheck(catalog, ["openai", "offline"]), self.relay, self.clock)
         self.threads = ThreadManager(database)
-        self.runs = RunService(database, self.registry)
-        self.interactions = AgentInteractionService(
+        ground = RunGround(
+            database=database,
             ledger=self.ledger,
-            runs=self.registry,
-            turns=ThreadTurns(patience),
-            graphs=GraphCache(),
+            registry=self.registry,
             catalog=catalog,
             model=self.model,
             memory=memory or FixedMemory(),
+            gate=KeywordGate(),
+            sessions=cast("Any", None),
+            scripts=cast("Any", None),
             metrics=self.metrics,
+            patience_seconds=patience,
         )
+        parts = build_runs(ground, make_toolbox or (lambda _: FixedTools(*tools)))
+        self.driver, self.interactions = parts.driver, parts.interactions
+        self.tasks, self.runs = parts.tasks, parts.runs
 
     def _count(self) -> None:
         self.remembered += 1
@@ -84,7 +89,9 @@ class OneServer:
     ) -> ChatReply:
         """One turn, answered in one piece."""
         request = ChatRequest(message=text, thread_id=thread)
-        return await self.interactions.process_interaction(caller, agent, request, operation)
+        reply = await self.interactions.process_interaction(caller, agent, request, operation)
+        assert isinstance(reply, ChatReply)
+        return reply
 
     async def start(
         self, caller: Caller, agent: UUID, text: str, thread: UUID | None = None, operation: UUID | None = None
