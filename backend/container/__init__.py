@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from backend.container.memory import MemoryParts, erasing_relay, extracting_relay, memory_jobs, open_memory, warm_up
+from backend.container.tools import open_tool_servers
 from backend.embedded.data_folder import DataFolderLock
 from backend.embedded.postgres import EmbeddedPostgres
 from backend.errors import Misconfigured
@@ -141,7 +142,9 @@ async def open_agents(settings: Settings, database: Database) -> AsyncGenerator[
         mirror = ContractMirror(database, DiskContractFiles(settings.prompts_dir))
         relay = OutboxRelay(database, {KIND: mirror.deliver}, Metrics())
         stack.push_async_callback(relay.drain, settings.shutdown_seconds)
-        yield AgentService(database, ContractCheck(ModelCatalog(settings.llm_model, clock), model.names), relay, clock)
+        servers = open_tool_servers(stack, settings)
+        check = ContractCheck(ModelCatalog(settings.llm_model, clock), model.names, servers)
+        yield AgentService(database, check, relay, clock)
 
 
 @asynccontextmanager
@@ -163,6 +166,7 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
         tokens = _tokens(stack, settings, clock)
         memory = await stack.enter_async_context(open_memory(settings, database, clock, metrics))
         catalog = ModelCatalog(settings.llm_model, clock)
+        servers = open_tool_servers(stack, settings)
         mirror = ContractMirror(database, DiskContractFiles(settings.prompts_dir))
         relay = OutboxRelay(database, {KIND: mirror.deliver}, metrics)
         extracting = extracting_relay(stack, settings, database, memory, model, catalog)
@@ -175,7 +179,7 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
             database=database,
             access=access,
             idempotency=IdempotencyService(database),
-            agents=AgentService(database, ContractCheck(catalog, model.names), relay, clock),
+            agents=AgentService(database, ContractCheck(catalog, model.names, servers), relay, clock),
             threads=ThreadManager(database),
             interactions=_interactions(settings, memory, extracting, registry, catalog, model),
             memories=MemoryService(database, memory.engine),

@@ -10,16 +10,16 @@ from uuid import UUID, uuid4
 from pydantic import Field, model_validator
 
 from backend.models.base import FrozenModel, Problem, example, refusal
-from backend.models.capabilities import Capabilities
+from backend.models.capabilities import Capabilities, grants
 from backend.models.configuration import Configuration
-from backend.models.fields import Line, SemanticVersion, Tags, Utc
+from backend.models.fields import Line, SemanticVersion, Tags, Utc, shown
 from backend.models.identity import Identity
 from backend.models.interview import Interview
 from backend.models.memory_settings import MemorySettings
 from backend.models.script import Script
 from backend.models.traits import Traits
 from backend.models.voice import VoiceSettings
-from backend.models.workflow import Workflow
+from backend.models.workflow import ToolStep, Workflow
 
 AgentType = Literal["conversational", "voice", "workflow", "autonomous"]
 AgentStatus = Literal["active", "inactive", "archived"]
@@ -76,6 +76,20 @@ class ContractParts(FrozenModel):
                 yield ("workflow", "steps"), "a workflow agent needs at least one step"
         elif self.type != "autonomous" and self.workflow is not None:
             yield ("workflow",), f"only workflow and autonomous agents have a workflow; this one is {self.type}"
+        if self.workflow is not None:
+            yield from self._tool_problems(self.workflow)
+
+    def _tool_problems(self, workflow: Workflow) -> Iterator[Problem]:
+        granted = self.capabilities.tools if self.capabilities else ()
+        for index, step in enumerate(workflow.steps):
+            if not isinstance(step, ToolStep):
+                continue
+            where = ("workflow", "steps", index, "tool")
+            if not self.configuration.tools_enabled:
+                yield where, "configuration.tools_enabled is false, so no step can call a tool"
+            elif not any(grants(grant, step.tool) for grant in granted):
+                named = ", ".join(grant.name if grant.kind == "builtin" else f"{grant.name}__…" for grant in granted)
+                yield where, f"capabilities.tools grants no tool {shown(step.tool)}; granted: {named or 'none'}"
 
     def parts(self) -> dict[str, Any]:
         """The parts as a mapping of name to model, to build another contract model from."""

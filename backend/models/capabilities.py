@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from backend.models.base import FrozenModel, by_kind, example, refusal
 from backend.models.fields import Between, LanguageTag, NotEmpty, Slug, Text, refused, shown
+from backend.models.tool_names import marked_name, may_be_of, tool_name
 
 Approval = Literal["never", "always"]
 """Whether a person must agree before each call."""
@@ -61,6 +62,15 @@ class McpServer(FrozenModel):
 
 
 ToolGrant = Annotated[BuiltinTool | McpServer, Field(discriminator="kind"), by_kind(builtin=BuiltinTool, mcp=McpServer)]
+
+
+def grants(grant: ToolGrant, name: str) -> bool:
+    """Whether the tool which a model calls by this name may come from this grant."""
+    if isinstance(grant, BuiltinTool):
+        return name == grant.name
+    if grant.allowed_tools is None:
+        return may_be_of(name, grant.name)
+    return any(name in {tool_name(grant.name, tool), marked_name(grant.name, tool)} for tool in grant.allowed_tools)
 
 
 class Capabilities(FrozenModel):

@@ -17,6 +17,11 @@ def tool_name(grant: str, tool: str) -> str:
     return name if len(name) <= LONGEST_NAME else marked_name(grant, tool)
 
 
+def may_be_of(name: str, grant: str) -> bool:
+    """Whether a tool of this grant can have this name, going by how it begins."""
+    return name.startswith(f"{grant}{BETWEEN}"[: LONGEST_NAME - _MARK - 1])
+
+
 def marked_name(grant: str, tool: str) -> str:
     """The name that nothing else has: its end follows from the names of the grant and the tool."""
     mark = sha256(f"{grant}\0{tool}".encode("utf-8", "replace")).hexdigest()[:_MARK]

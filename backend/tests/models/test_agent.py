@@ -201,8 +201,12 @@ def test_the_stored_form_comes_back_equal(made: AgentContract) -> None:
 
 
 def test_the_stored_form_keeps_nulls_inside_tool_arguments() -> None:
-    step = {"kind": "tool", "id": "a", "tool": "t", "arguments": {"x": None}}
-    made = contract(type="workflow", workflow={"steps": [step]})
+    step = {"kind": "tool", "id": "a", "tool": "current_time", "arguments": {"x": None}}
+    granted: Any = {
+        "configuration": {"tools_enabled": True},
+        "capabilities": {"tools": [{"kind": "builtin", "name": "current_time"}]},
+    }
+    made = contract(type="workflow", workflow={"steps": [step]}, **granted)
     assert AgentContract.model_validate_json(made.stored_json()) == made
 
 

@@ -14,7 +14,7 @@ from backend.models.events import Place, ServerEvent
 from backend.models.message import Message
 from backend.models.run import ChatReply, ChatRequest
 from backend.models.tenant import Caller
-from backend.ports import GrantedTool, Memory, Toolbox
+from backend.ports import GrantedTool, Memory, Toolbox, ToolServers
 from backend.services.agent_calls import AskAgent
 from backend.services.agent_service import AgentService
 from backend.services.contract_check import ContractCheck
@@ -26,7 +26,7 @@ from backend.services.thread_manager import ThreadManager
 from backend.services.turn_ledger import TurnLedger
 from backend.stores.database import Database
 from backend.telemetry import Metrics
-from backend.tests.fakes import FixedMemory, FixedTools, FrozenClock, KeywordGate, ScriptedModel
+from backend.tests.fakes import FixedMemory, FixedTools, FixedToolServers, FrozenClock, KeywordGate, ScriptedModel
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -47,6 +47,7 @@ class OneServer:
         patience: float = PATIENCE,
         tools: Sequence[GrantedTool] = (),
         make_toolbox: Callable[[AskAgent], Toolbox] | None = None,
+        servers: ToolServers | None = None,
     ) -> None:
         self.database = database
         self.model = model or ScriptedModel()
@@ -57,7 +58,9 @@ class OneServer:
         self.ledger = TurnLedger(database, patience, keep_seconds=0.02, on_remembered=self._count)
         catalog = ModelCatalog("gpt-6-luna", self.clock)
         self.relay = OutboxRelay(database, {}, self.metrics)
-        self.agents = AgentService(database, ContractCheck(catalog, ["openai", "offline"]), self.relay, self.clock)
+        self.agents = AgentService(
+            database, ContractCheck(catalog, ["openai", "offline"], FixedToolServers()), self.relay, self.clock
+        )
         self.threads = ThreadManager(database)
         ground = RunGround(
             database=database,

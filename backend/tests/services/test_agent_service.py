@@ -23,6 +23,7 @@ from backend.services.contract_check import ContractCheck
 from backend.services.model_catalog import ModelCatalog
 from backend.stores.database import Database
 from backend.tests.factories import TenantFactory, make_user
+from backend.tests.fakes import FixedToolServers
 from backend.tests.models.contracts import TRAITS
 from backend.tests.services.one_server import IDENTITY, OneServer, one_server, rows
 
@@ -348,7 +349,7 @@ async def test_an_archived_agent_stays_readable_and_leaves_the_list(
 
 async def test_an_agent_whose_provider_is_gone_can_still_be_put_away(server: OneServer, caller: Caller) -> None:
     agent = await server.agent(caller)
-    check = ContractCheck(ModelCatalog("gpt-6-luna", server.clock), ["offline"])
+    check = ContractCheck(ModelCatalog("gpt-6-luna", server.clock), ["offline"], FixedToolServers())
     smaller = AgentService(server.database, check, server.relay, server.clock)
     with pytest.raises(InvalidContract):
         await smaller.update(caller, agent, change(traits={"empathy": 1}))

@@ -22,7 +22,7 @@ from backend.services.thread_manager import ThreadManager
 from backend.stores.database import Database
 from backend.telemetry import Metrics
 from backend.tests.factories import TenantFactory, make_user
-from backend.tests.fakes import FakeIndex, FrozenClock, HashEmbedder
+from backend.tests.fakes import FakeIndex, FixedToolServers, FrozenClock, HashEmbedder
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -42,7 +42,7 @@ class Remembering:
         self.memories = MemoryService(database, self.engine)
         self.receipts = ReceiptService(database, self.engine)
         self.threads = ThreadManager(database)
-        check = ContractCheck(ModelCatalog("gpt-6-luna", self.clock), ["openai", "offline"])
+        check = ContractCheck(ModelCatalog("gpt-6-luna", self.clock), ["openai", "offline"], FixedToolServers())
         self._agents = AgentService(database, check, OutboxRelay(database, {}, metrics), self.clock)
 
     async def agent(self, caller: Caller, **parts: Any) -> UUID:
