@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from backend import __version__
-from backend.cli import agents, keys, memories, users
+from backend.cli import agents, keys, memories, runs, users
 from backend.cli.chat import chat
 from backend.cli.doctor import doctor
 from backend.cli.failures import in_one_line
@@ -40,7 +40,9 @@ app.command()(serve)
 app.command()(migrate)
 app.command()(seed)
 app.command()(chat)
+app.command()(runs.run)
 app.add_typer(agents.app, name="agents")
+app.add_typer(runs.app, name="runs")
 memories.app.command()(reindex)
 app.add_typer(memories.app, name="memories")
 app.add_typer(keys.app, name="keys")

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import readline
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
-import httpx
 import typer
 
 from backend.cli.agent_lookup import find_agent
 from backend.cli.api_client import ApiClient
 from backend.cli.client_settings import ClientSettings
-from backend.cli.event_stream import RunStream
-from backend.cli.failures import CommandFailed, in_one_line
+from backend.cli.event_stream import ChatTurn
+from backend.cli.failures import CommandFailed
+from backend.cli.run_screen import INTERRUPTED, WAITS, RunScreen, follow
 
-_INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 _REMEMBERED = 1000
-_TERMINAL_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # an answer must not move cursors or rename windows
 
 
 def chat(
@@ -28,7 +25,10 @@ def chat(
     thread: Annotated[str | None, typer.Option(help="Go on in this thread.")] = None,
     user: Annotated[str | None, typer.Option(help="Speak for this person of your product (Numen-User).")] = None,
 ) -> None:
-    """Talk to an agent. Ctrl-C stops an answer, Ctrl-D leaves; a pipe is read line by line."""
+    """Talk to an agent. Ctrl-C stops an answer, Ctrl-D leaves; a pipe is read line by line.
+
+    Exit status 3: the answer waits for a person to agree to what the agent wants to do.
+    """
     with ApiClient(ClientSettings.read(), user) as api:
         found = find_agent(api, agent)
         conversation = Conversation(api, found, thread)
@@ -65,7 +65,7 @@ class Conversation:
                 continue
             if message.strip():
                 typer.echo(f"{name}> ", nl=False)
-                self.say(message)
+                self.say(message, RunScreen(in_a_line=True))
         if self._thread_id is not None:
             typer.echo(f"\nTo go on: --thread {self._thread_id}", err=True)
         return 0
@@ -75,38 +75,18 @@ class Conversation:
         worst = 0
         for message in messages:
             worst = max(worst, self.say(message))
-            if worst == _INTERRUPTED:
+            if worst in (INTERRUPTED, WAITS):  # nothing can be said in a thread that waits
                 break
         return worst
 
-    def say(self, message: str) -> int:
+    def say(self, message: str, screen: RunScreen | None = None) -> int:
         """One turn, written out while it comes; the exit status that it deserves."""
-        run = RunStream(self._api, self._agent["id"], message, self._thread_id)
+        screen = screen or RunScreen()
+        turn = ChatTurn(self._api, self._agent["id"], message, self._thread_id)
         try:
-            return self._show(run)
-        except KeyboardInterrupt:
-            run.cancel()
-            self._show(run)
-            return _INTERRUPTED
-        except httpx.TransportError as error:
-            raise self._api.unreachable(error) from error
-
-    def _show(self, run: RunStream) -> int:
-        for event in run:
-            self._thread_id = event.data.get("thread_id", self._thread_id)
-            match event.type:
-                case "message.delta":
-                    sys.stdout.write(_TERMINAL_CONTROL.sub("", event.data["text"]))
-                    sys.stdout.flush()
-                case "message.completed":
-                    typer.echo()
-                case "run.failed":
-                    typer.echo()
-                    typer.echo(f"numen: {in_one_line(event.data['detail'])}", err=True)
-                    return 1
-                case _:
-                    pass
-        return 0
+            return follow(self._api, turn, screen)
+        finally:
+            self._thread_id = screen.thread_id or self._thread_id
 
 
 def _piped_lines() -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from backend.cli.api_client import ApiClient
 from backend.cli.failures import CommandFailed, Refused, Unreachable
 
 TERMINAL = ("message.completed", "run.failed")
+WAITING = "run.waiting"
 _MOST_FAILURES = 10
 _LONGEST_PAUSE = 2.0
 _FIRST_PAUSE = 0.1
@@ -53,30 +55,32 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 class RunStream:
-    """One turn: iterate over its events, to the last one, whatever happens to the connection.
+    """A run: iterate over its events, to the last one, whatever happens to the connection.
 
-    Errors while iterating: `Refused`, and `Unreachable` when the server does not come back.
+    A run that waits for a person ends the iteration with `run.waiting`; iterating again goes on from there. Errors
+    while iterating: `Refused`, and `Unreachable` when the server does not come back.
     """
 
-    def __init__(self, api: ApiClient, agent_id: str, message: str, thread_id: str | None) -> None:
-        self._api = api
-        self._agent_id = agent_id
-        self._body = {"message": message} | ({"thread_id": thread_id} if thread_id else {})
-        self._operation = uuid4().hex
-        self._last_id: str | None = None
-        self.run_id: UUID | None = None
+    def __init__(self, api: ApiClient, run_id: UUID | None) -> None:
+        self.run_id = run_id
         self.reconnected = 0
+        self._api = api
+        self._last_id: str | None = None
 
     def __iter__(self) -> Iterator[Event]:
         failures = 0
+        last = ""
         while True:
             broken: Exception | None = None
             try:
                 for event in self._connection():
                     failures = 0
+                    last = event.type
                     yield event
-                    if event.type in TERMINAL:
+                    if last in TERMINAL:
                         return
+                if last == WAITING:  # only as the end of the stream: earlier ones were answered
+                    return
             except (httpx.TransportError, Refused) as error:
                 if not self._may_come_back(error):
                     raise self._for_people(error) from error
@@ -111,13 +115,7 @@ class RunStream:
                 raise
 
     def _connection(self) -> Iterator[Event]:
-        if self.run_id is None:
-            headers = {"idempotency-key": self._operation}
-            opened = self._api.stream("POST", f"/agents/{self._agent_id}/chat/stream", self._body, headers)
-        else:
-            headers = {"last-event-id": self._last_id} if self._last_id else {}
-            opened = self._api.stream("GET", f"/runs/{self.run_id}/events", headers=headers)
-        with opened as response:
+        with self._open() as response:
             if self.run_id is None:
                 self.run_id = _run_in(response.headers.get("content-location", ""))
             for event in parse_events(response.iter_bytes()):
@@ -125,6 +123,25 @@ class RunStream:
                 if self.run_id is None and "run_id" in event.data:
                     self.run_id = UUID(event.data["run_id"])
                 yield event
+
+    def _open(self) -> AbstractContextManager[httpx.Response]:
+        headers = {"last-event-id": self._last_id} if self._last_id else {}
+        return self._api.stream("GET", f"/runs/{self.run_id}/events", headers=headers)
+
+
+class ChatTurn(RunStream):
+    """A turn of a conversation, which begins with the iteration."""
+
+    def __init__(self, api: ApiClient, agent_id: str, message: str, thread_id: str | None) -> None:
+        super().__init__(api, None)
+        self._path = f"/agents/{agent_id}/chat/stream"
+        self._body = {"message": message} | ({"thread_id": thread_id} if thread_id else {})
+        self._operation = uuid4().hex
+
+    def _open(self) -> AbstractContextManager[httpx.Response]:
+        if self.run_id is not None:
+            return super()._open()
+        return self._api.stream("POST", self._path, self._body, {"idempotency-key": self._operation})
 
 
 def _run_in(location: str) -> UUID | None:

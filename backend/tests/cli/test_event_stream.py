@@ -13,7 +13,7 @@ import pytest
 
 from backend.cli.api_client import ApiClient
 from backend.cli.client_settings import ClientSettings
-from backend.cli.event_stream import Event, RunStream, parse_events
+from backend.cli.event_stream import ChatTurn, Event, RunStream, parse_events
 from backend.cli.failures import Refused, Unreachable
 
 RUN = str(uuid4())
@@ -79,7 +79,7 @@ def bad_server() -> Generator[BadServer]:
 def begin(bad_server: BadServer) -> Generator[Callable[[], RunStream]]:
     """Begins a turn at the bad server."""
     with ApiClient(ClientSettings(bad_server.url, None, on_this_machine=True)) as api:
-        yield lambda: RunStream(api, "agent", "Hello", None)
+        yield lambda: ChatTurn(api, "agent", "Hello", None)
 
 
 def told(run: RunStream) -> list[Told]:
@@ -135,7 +135,7 @@ def test_a_refusal_is_not_tried_again(bad_server: BadServer, begin: Callable[[],
 def test_where_nobody_answers_it_is_said_at_once() -> None:
     nowhere = ClientSettings("http://127.0.0.1:1", None, on_this_machine=True)
     with ApiClient(nowhere) as api, pytest.raises(Unreachable, match="Start it with `numen serve`"):
-        told(RunStream(api, "agent", "Hello", None))
+        told(ChatTurn(api, "agent", "Hello", None))
 
 
 def test_a_run_can_be_cancelled_before_its_first_event(bad_server: BadServer, begin: Callable[[], RunStream]) -> None:
