@@ -13,6 +13,7 @@ from backend.graphs.nodes.tool_loop import call_tool
 from backend.graphs.references import filled_arguments, texts_of
 from backend.graphs.state import Work, WorkState
 from backend.graphs.tool_arguments import ArgumentsRefused, read_arguments
+from backend.models.tool_names import may_be_of
 from backend.models.workflow import ToolStep
 
 
@@ -36,7 +37,7 @@ async def tool_step(step: ToolStep, state: WorkState, work: Work) -> str:
 def _refusal(work: Work, name: str, arguments: dict[str, Any]) -> str | None:
     tool = work.tools.tools.get(name)
     if tool is None:
-        away = [server for server in work.tools.away if name.startswith(f"{server}__")]
+        away = [server for server in work.tools.away if may_be_of(name, server)]
         return f"The server {away[0]} cannot be reached." if away else f"The agent has no tool {name}."
     try:
         read_arguments(tool.spec, json.dumps(arguments, ensure_ascii=False))
