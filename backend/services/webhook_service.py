@@ -14,7 +14,6 @@ from backend.errors import (
     SignatureRefused,
     WebhookNotFound,
 )
-from backend.models.agent import AgentContract
 from backend.models.agent_record import AgentRecord
 from backend.models.tenant import Caller
 from backend.models.webhook import EventAccepted, Webhook, WebhookCreate, WebhookCreated
@@ -103,8 +102,7 @@ class WebhookService:
         """
         webhook, event_id = believed.webhook, believed.event.id
         async with self._database.tenant(webhook.tenant_id) as tx:
-            agent = _refuse_for_good(await tx.agents.get(webhook.agent_id))
-            if agent.metadata.status != "active":
+            if _refuse_for_good(await tx.agents.get(webhook.agent_id)).status != "active":
                 raise AgentInactive("The agent is switched off. Set its status to active, and send the event again.")
             await tx.webhooks.touch(webhook.id)
         run = await self._start(
@@ -121,14 +119,14 @@ class WebhookService:
         return EventAccepted(run_id=run.id, status=run.status)
 
 
-def _refuse_for_good(record: AgentRecord | None) -> AgentContract:
-    """The contract of an agent that events can set off. Errors: those of `WebhookService.create`."""
-    if record is None:
+def _refuse_for_good(agent: AgentRecord | None) -> AgentRecord:
+    """The agent, if events can set it off, now or when it is switched on. Errors: those of `WebhookService.create`."""
+    if agent is None:
         raise _no_agent()
-    agent = record.contract()
-    if agent.metadata.status == "archived":
+    if agent.status == "archived":
         raise AgentArchived("The agent is archived. Set its status to active to use it again.")
-    trigger = agent.workflow.trigger_type if agent.workflow else None
+    workflow = agent.contract().workflow
+    trigger = workflow.trigger_type if workflow else None
     if trigger != "event":
         told = f"is {trigger}" if trigger else "is missing, with the whole workflow section"
         raise AgentTakesNoEvents(f"The agent's workflow.trigger_type {told}; events set off agents where it is event.")

@@ -1,0 +1,414 @@
+"""The scheduler: one order for each tick, however many processes look, and whatever happens to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+
+from backend.services.scheduler import BATCH, Scheduler
+from backend.services.timetable import NEVER, Timetable
+from backend.stores.database import Database, open_pool
+from backend.stores.roles import Logins
+from backend.telemetry import Metrics
+from backend.tests.factories import TenantFactory
+from backend.tests.fixtures_logs import Logs
+from backend.tests.services.scheduler_process import PAUSE_SECONDS, SchedulerProcess
+from backend.tests.services.scheduling import DAILY, SELDOM, Desk, make_scheduled, make_worker, utc
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def desk(owner: Connection) -> Desk:
+    return Desk(owner)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def woken() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def scheduler(database: Database, metrics: Metrics, woken: list[int]) -> Scheduler:
+    return Scheduler(database, lambda: woken.append(1), metrics, pause_seconds=PAUSE_SECONDS)
+
+
+@asynccontextmanager
+async def running(*schedulers: Scheduler) -> AsyncGenerator[None]:
+    tasks = [asyncio.create_task(one.run()) for one in schedulers]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def taken(desk: Desk, agents: Sequence[UUID], ticks: int) -> None:
+    """Wait until each of these agents has had so many ticks."""
+    async with asyncio.timeout(20):
+        while await desk.owner.fetchval(  # noqa: ASYNC110 — the rows say so
+            "SELECT min(ticks) FROM agent_schedules WHERE agent_id = ANY ($1)", agents
+        ) < ticks:  # fmt: skip
+            await asyncio.sleep(0.002)
+
+
+# --- one tick ---
+
+
+async def test_nothing_is_due_where_nothing_is_scheduled(
+    scheduler: Scheduler, database: Database, tenant: TenantFactory, desk: Desk, woken: list[int]
+) -> None:
+    caller = await tenant()
+    for workflow in ({"trigger_type": "manual"}, {"trigger_type": "event"}):
+        await make_worker(database, caller, workflow)
+    assert await scheduler.step() == 0
+    assert (await desk.orders(), woken) == ([], [])
+
+
+async def test_a_new_schedule_starts_from_now(
+    scheduler: Scheduler, database: Database, tenant: TenantFactory, desk: Desk
+) -> None:
+    agent = await make_scheduled(database, await tenant(), "0 9 * * 1-5")
+    assert await scheduler.step() == 1
+    now = await desk.now()
+    row = await desk.row(agent)
+    assert (row["schedule"], row["next_at"]) == ("0 9 * * 1-5", Timetable("0 9 * * 1-5").after(now))
+    assert (row["last_at"], row["ticks"], row["missed"]) == (None, 0, 0)
+    assert await scheduler.step() == 0
+    assert await desk.orders() == []
+
+
+async def test_a_tick_is_ordered_once(
+    scheduler: Scheduler, database: Database, tenant: TenantFactory, desk: Desk, metrics: Metrics, woken: list[int]
+) -> None:
+    agent = await make_scheduled(database, await tenant())
+    await scheduler.step()
+    due = await desk.set_back(agent)
+    assert await scheduler.step() == 1
+    [order] = await desk.orders()
+    assert (order["agent"], order["missed"], order["first_missed"]) == (agent, 0, None)
+    assert utc(order["tick"]) == due
+    row = await desk.row(agent)
+    assert (row["last_at"], row["next_at"]) == (due, Timetable(SELDOM).after(due))
+    assert (row["ticks"], row["missed"], len(woken)) == (1, 0, 1)
+    assert await scheduler.step() == 0
+    assert len(await desk.orders()) == 1
+    told = metrics.exposition().decode()
+    assert "numen_schedule_ticks_total 1.0" in told
+    assert "numen_schedule_missed_total 0.0" in told
+
+
+async def test_the_loop_looks_by_itself(
+    scheduler: Scheduler, database: Database, tenant: TenantFactory, desk: Desk
+) -> None:
+    async with running(scheduler):
+        agent = await make_scheduled(database, await tenant())
+        async with asyncio.timeout(5):
+            while not await desk.row(agent):  # noqa: ASYNC110 — the rows say so
+                await asyncio.sleep(0.005)
+        await desk.set_back(agent)
+        await taken(desk, [agent], 1)
+    assert await desk.ordered() == {agent: 1}
+
+
+async def test_more_than_one_look_can_hold(
+    scheduler: Scheduler, database: Database, tenant: TenantFactory, desk: Desk
+) -> None:
+    caller = await tenant()
+    agents = [await make_scheduled(database, caller) for _ in range(BATCH + 5)]
+    assert await scheduler.step() == BATCH
+    assert await scheduler.step() == 5
+    await desk.set_back(*agents)
+    async with running(scheduler):
+        await taken(desk, agents, 1)
+    assert await desk.ordered() == Counter(agents)
+
+
+# --- what was missed ---
+
+
+async def test_of_missed_ticks_the_latest_is_run_and_the_others_are_told(
+    scheduler: Scheduler, database: Database, tenant: TenantFactory, desk: Desk, metrics: Metrics, logs: Logs
+) -> None:
+    caller = await tenant()
+    agent = await make_scheduled(database, caller, DAILY)
+    await scheduler.step()
+    today = (await desk.row(agent))["next_at"] - DAY
+    due = await desk.set_back(agent, to=today - 3 * DAY)
+    logs()
+    await scheduler.step()
+    assert await scheduler.step() == 0
+    [order] = await desk.orders()
+    assert (utc(order["tick"]), order["missed"]) == (today, 3)
+    assert (utc(order["first_missed"]), utc(order["last_missed"])) == (due, today - DAY)
+    row = await desk.row(agent)
+    assert (row["last_at"], row["next_at"]) == (today, today + DAY)
+    assert (row["ticks"], row["missed"], row["last_missed"]) == (1, 3, today - DAY)
+    [line] = [one for one in logs() if one["event"] == "scheduled runs were missed"]
+    assert (line["level"], line["missed"], line["agent_id"]) == ("warning", 3, str(agent))
+    assert "numen_schedule_missed_total 3.0" in metrics.exposition().decode()
+    await desk.set_back(agent, to=today)
+    await scheduler.step()
+    row = await desk.row(agent)
+    assert (row["ticks"], row["missed"], row["last_missed"]) == (2, 3, today - DAY)
+
+
+# --- what changes ---
+
+
+async def test_a_changed_schedule_starts_from_now(
+    scheduler: Scheduler, database: Database, tenant: TenantFactory, desk: Desk
+) -> None:
+    agent = await make_scheduled(database, await tenant(), DAILY)
+    await scheduler.step()
+    await desk.set_back(agent, to=await desk.now() - 3 * DAY)  # its ticks since then are nobody's any more
+    await desk.set_workflow(agent, schedule="30 4 1 1 *")
+    await scheduler.step()
+    now = await desk.now()
+    row = await desk.row(agent)
+    assert (row["schedule"], row["next_at"]) == ("30 4 1 1 *", Timetable("30 4 1 1 *").after(now))
+    assert (row["missed"], await desk.orders()) == (0, [])
+
+
+@pytest.mark.parametrize("change", ["inactive", "archived", "manual"])
+async def test_who_is_not_to_run_any_more_gets_no_tick_and_starts_anew_later(
+    change: str, scheduler: Scheduler, database: Database, tenant: TenantFactory, desk: Desk
+) -> None:
+    agent = await make_scheduled(database, await tenant())
+    await scheduler.step()
+    await desk.set_back(agent)
+    await scheduler.step()
+    if change == "manual":
+        await desk.set_workflow(agent, trigger_type="manual")
+    else:
+        await desk.set_status(agent, change)
+    await desk.set_back(agent, to=await desk.now() - DAY)
+    assert await scheduler.step() == 1
+    assert (await desk.row(agent))["next_at"] is None
+    assert await scheduler.step() == 0
+    await desk.set_status(agent, "active")
+    await desk.set_workflow(agent, trigger_type="scheduled")
+    await scheduler.step()
+    row = await desk.row(agent)
+    assert row["next_at"] > await desk.now()
+    assert (row["ticks"], row["missed"], await desk.ordered()) == (1, 0, {agent: 1})
+
+
+async def test_a_schedule_that_changes_between_look_and_tick(
+    database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
+) -> None:
+    """Two looked at the same time; what the slower one does afterwards is nothing, whatever it was about to do."""
+    agents = [await make_scheduled(database, await tenant()) for _ in range(4)]
+    ticks, changed, paused, begun = agents
+    await scheduler.step()
+    await desk.set_back(*agents[:3])
+    await desk.owner.execute("DELETE FROM agent_schedules WHERE agent_id = $1", begun)
+    slow = _Held(database)
+    looking = asyncio.create_task(Scheduler(slow.database, lambda: None, Metrics()).step())
+    await slow.looked.wait()
+    await desk.set_workflow(changed, schedule="0 0 1 1 *")
+    await desk.set_status(paused, "inactive")
+    await scheduler.step()
+    before = {one: await desk.row(one) for one in agents}
+    await desk.set_workflow(begun, schedule="0 0 1 1 *")
+    slow.go_on.set()
+    assert await looking == 4
+    assert {one: await desk.row(one) for one in agents} == before
+    assert await desk.ordered() == {ticks: 1}
+
+
+class _Held:
+    """A database whose worker stops between having looked and doing anything."""
+
+    def __init__(self, database: Database) -> None:
+        self.looked = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.database: Any = self
+        self._database = database
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncGenerator[Any]:
+        async with self._database.worker() as worker:
+            self._worker = worker
+            yield self
+
+    async def due_schedules(self, limit: int) -> Any:
+        found = await self._worker.due_schedules(limit)
+        self.looked.set()
+        await self.go_on.wait()
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._worker, name)
+
+
+async def test_one_schedule_that_cannot_be_read_stops_no_other(
+    scheduler: Scheduler, database: Database, tenant: TenantFactory, desk: Desk, logs: Logs
+) -> None:
+    caller = await tenant()
+    odd, good = await make_scheduled(database, caller), await make_scheduled(database, caller)
+    await desk.set_workflow(odd, schedule="every full moon")
+    assert await scheduler.step() == 2
+    assert (await desk.row(odd))["next_at"] == NEVER
+    await desk.set_back(good)
+    assert await scheduler.step() == 1
+    assert await desk.ordered() == {good: 1}
+    assert {one["event"] for one in logs()} == {"a schedule has no next time"}
+
+
+async def test_a_clock_that_was_set_back_makes_no_tick_twice(
+    scheduler: Scheduler, database: Database, tenant: TenantFactory, desk: Desk
+) -> None:
+    agent = await make_scheduled(database, await tenant())
+    await scheduler.step()
+    later = await desk.now() + timedelta(hours=1)  # it ticked when the clock said so
+    await desk.owner.execute("UPDATE agent_schedules SET next_at = $1, last_at = $2", later + DAY, later)
+    assert await scheduler.step() == 0
+    await desk.set_workflow(agent, schedule="* * * * *")
+    assert await scheduler.step() == 1
+    assert (await desk.row(agent))["next_at"] > later
+
+
+# --- several at once ---
+
+
+async def test_a_hundred_ticks_of_several_processes_make_a_hundred_orders(
+    database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
+) -> None:
+    caller = await tenant()
+    agents = [await make_scheduled(database, caller) for _ in range(5)]
+    await scheduler.step()
+    others = [Scheduler(database, lambda: None, Metrics(), pause_seconds=PAUSE_SECONDS) for _ in range(4)]
+    async with running(*others):
+        for ticks in range(1, 21):
+            await desk.set_back(*agents)
+            await taken(desk, agents, ticks)
+    assert await desk.ordered() == dict.fromkeys(agents, 20)
+    assert [(await desk.row(one))["ticks"] for one in agents] == [20] * 5
+    assert len({(one["agent"], one["tick"]) for one in await desk.orders()}) == 100
+
+
+async def test_all_who_see_the_same_tick_at_once_take_it_once(
+    database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
+) -> None:
+    agents = [await make_scheduled(database, await tenant()) for _ in range(10)]
+    await scheduler.step()
+    for ticks in range(1, 6):
+        await desk.set_back(*agents)
+        await asyncio.gather(*(Scheduler(database, lambda: None, Metrics()).step() for _ in range(4)))
+        assert await desk.ordered() == dict.fromkeys(agents, ticks)
+
+
+async def test_two_processes_that_are_killed_and_started_anew(
+    database_url: str, database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
+) -> None:
+    """A hundred ticks; in their middle the first of two processes dies, and a third comes for the other."""
+    agents = [await make_scheduled(database, await tenant()) for _ in range(5)]
+    await scheduler.step()
+
+    async def tick(*numbers: int) -> None:
+        for ticks in numbers:
+            await desk.set_back(*agents)
+            await taken(desk, agents, ticks)
+
+    with (
+        SchedulerProcess(database_url, "America/New_York") as first,
+        SchedulerProcess(database_url, "Asia/Kolkata") as second,
+    ):
+        await first.started()
+        await second.started()
+        await tick(*range(1, 7))
+        await desk.set_back(*agents)
+        await asyncio.sleep(PAUSE_SECONDS)  # so that it is about to look, or has
+        first.kill()
+        await taken(desk, agents, 7)
+        with SchedulerProcess(database_url) as third:
+            await tick(*range(8, 12))
+            await third.started()
+            second.kill()
+            await tick(*range(12, 21))
+    assert await desk.ordered() == dict.fromkeys(agents, 20)
+    assert [(await desk.row(one))["ticks"] for one in agents] == [20] * 5
+    assert len({(one["agent"], one["tick"]) for one in await desk.orders()}) == 100
+
+
+async def test_a_tick_that_was_due_while_nobody_was_there_is_taken_after_the_restart(
+    database_url: str, database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
+) -> None:
+    agent = await make_scheduled(database, await tenant())
+    await scheduler.step()
+    await desk.set_back(agent)
+    with SchedulerProcess(database_url) as process:
+        await process.started()
+    assert await desk.ordered() == {agent: 1}
+    assert await scheduler.step() == 0
+
+
+async def test_killed_between_tick_and_order_there_is_neither(
+    database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
+) -> None:
+    """The statement is stopped after it has taken the tick, while it writes the order: both are undone."""
+    agent = await make_scheduled(database, await tenant())
+    await scheduler.step()
+    due = await desk.set_back(agent)
+    await desk.owner.execute("CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS"
+                             " $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN new; END $$")  # fmt: skip
+    await desk.owner.execute("CREATE TRIGGER held BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION held()")
+    await desk.owner.execute("SELECT pg_advisory_lock(4711)")
+    try:
+        async with running(scheduler):
+            async with asyncio.timeout(5):
+                while not await desk.owner.fetchval(  # noqa: ASYNC110 — the server says so
+                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                ):  # fmt: skip
+                    await asyncio.sleep(0.005)
+            killed = await desk.owner.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            )
+            assert killed == 1
+    finally:
+        await desk.owner.execute("DROP TRIGGER held ON outbox; DROP FUNCTION held(); SELECT pg_advisory_unlock(4711)")
+    assert ((await desk.row(agent))["next_at"], await desk.orders()) == (due, [])
+    await scheduler.step()
+    assert await desk.ordered() == {agent: 1}
+
+
+async def test_the_loop_survives_the_loss_of_the_database(
+    database_url: str, database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
+) -> None:
+    agent = await make_scheduled(database, await tenant())
+    await scheduler.step()
+    logins = Logins.derived(database_url)
+    app = await open_pool(logins.app, size=1, name="fragile")
+    worker = await open_pool(logins.worker, size=1, name="fragile")
+    fragile = Database(app, worker, acquire_seconds=0.2)
+    try:
+        async with running(Scheduler(fragile, lambda: None, Metrics(), pause_seconds=PAUSE_SECONDS)):
+            await desk.owner.execute("ALTER DATABASE numen_tests CONNECTION LIMIT 0")
+            await desk.owner.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'fragile'"
+            )
+            await desk.set_back(agent)
+            await asyncio.sleep(0.1)
+            await desk.owner.execute("ALTER DATABASE numen_tests CONNECTION LIMIT -1")
+            await taken(desk, [agent], 1)
+    finally:
+        await desk.owner.execute("ALTER DATABASE numen_tests CONNECTION LIMIT -1")
+        await fragile.close()
+    assert await desk.ordered() == {agent: 1}
