@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import unicodedata
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ _NOBODYS = (
     *map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")),
     *map(ipaddress.IPv6Network, ("2001::/23", "3fff::/20")),
 )
+_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
 _INSIDE = frozenset(
     {"localhost", "local", "localdomain", "internal", "intranet", "private", "lan", "home", "corp", "arpa", "onion"}
 )
@@ -127,7 +129,7 @@ def _names_somebody(parts: SplitResult) -> bool:
 def _is_inside(name: str) -> bool:
     if (address := _numeric(name)) is not None:
         return not is_public(address)
-    return "." not in name or name.rpartition(".")[2] in _INSIDE
+    return _NAME.fullmatch(name) is None or name.rpartition(".")[2] in _INSIDE
 
 
 def _numeric(name: str) -> str | None:

@@ -6,6 +6,7 @@ its tasks and connections have ended too.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -70,19 +71,26 @@ async def converse(server: McpServer, outside: Outside, doing: Callable[[ClientS
     """
     way = GuardedTransport(outside.policy, outside.resolver, dial=outside.dial)
     answers: list[T] = []
+    trouble: Exception | None = None
+    in_time = True
+    called_off = _times_called_off()
     try:
         in_time = await _talk(server, way, doing, answers)
-    except ExceptionGroup as group:
-        if not answers:
-            raise _told(server, way, group) from group
+    except (ExceptionGroup, *_THEIR_FAULTS) as exc:
+        trouble = exc
+    if _times_called_off() > called_off:
+        # What breaks in the SDK when it is called off would hide that it was.
+        raise asyncio.CancelledError from trouble
+    if answers:
         return answers[0]
-    except _THEIR_FAULTS as exc:
-        if not answers:
-            raise _told(server, way, exc) from exc
-        return answers[0]
-    if not answers:
-        raise _too_slow(server) if not in_time else _unavailable(server, "it hung up")
-    return answers[0]
+    if trouble is not None:
+        raise _told(server, way, trouble) from trouble
+    raise _unavailable(server, "it hung up") if in_time else _too_slow(server)
+
+
+def _times_called_off() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 async def _talk(
