@@ -64,11 +64,18 @@ def _contradictions() -> list[Broken]:
     voice = {"voice_id": "calm-female"}
     uneven = {"alpha_recency": 0.9, "alpha_semantic": 0.45, "alpha_reinforcement": 0.2}
     step = {"kind": "prompt", "id": "one", "prompt": "Begin.", "next": "nowhere"}
+    tool = {"kind": "tool", "id": "one", "tool": "current_time"}
+    able = {"tools_enabled": True}
     cases: list[tuple[str, str, Body]] = [
         ("a voice agent without a voice", "/voice", contract(type="voice")),
         ("a workflow agent without a workflow", "/workflow", contract(type="workflow")),
         ("a conversational agent with a workflow", "/workflow", contract(workflow={"steps": []})),
         ("a step that leads nowhere", "/workflow/steps/0/next", contract(type="workflow", workflow={"steps": [step]})),
+        (
+            "a step that calls a tool which is not granted",
+            "/workflow/steps/0/tool",
+            contract(type="workflow", workflow={"steps": [tool]}, configuration=able),
+        ),
         ("a pitch that the provider has not", "/voice/pitch", contract(type="voice", voice={**voice, "pitch": 1.2})),
         ("a speed over the provider's", "/voice/speed", contract(type="voice", voice={**voice, "speed": 1.5})),
         ("weights that do not sum to 1", "/memory", contract(memory=uneven)),
@@ -120,7 +127,9 @@ async def _changes_are_checked(door: Door, proof: Proof) -> None:
 async def _what_is_whole_is_taken(door: Door, proof: Proof) -> None:
     """The control: what was broken above is accepted unbroken, so each refusal was for the fault."""
     whole = complete_contract()
-    whole["capabilities"]["tools"] = []  # tools are granted only where the deployment has them
+    grants = whole["capabilities"]["tools"]
+    # A deployment may let nobody out, or only to servers that it names.
+    whole["capabilities"]["tools"] = [one for one in grants if one["kind"] != "mcp"]
     answer = await door.send("POST", "/agents", whole)
     proof.expect(answer.status_code == 201, f"the unbroken contract is refused: {answer.text[:300]}")
     proof.show("the same contract unbroken is taken")

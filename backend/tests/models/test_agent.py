@@ -157,6 +157,57 @@ def test_workflow_agents_need_steps_and_others_have_no_workflow() -> None:
     assert "conversational" in refused(workflow={"steps": [STEP]})["/workflow"]
 
 
+CALENDAR: dict[str, Any] = {"kind": "mcp", "name": "calendar", "url": "https://tools.example.com/mcp"}
+TIME: dict[str, Any] = {"kind": "builtin", "name": "current_time"}
+
+
+def calling(tool: str, *grants: dict[str, Any], enabled: bool = True) -> dict[str, str]:
+    """What is refused of an agent with these grants whose second step calls the tool."""
+    step = {"kind": "tool", "id": "call", "tool": tool}
+    return refused(
+        type="workflow",
+        workflow={"steps": [STEP, step]},
+        capabilities={"tools": list(grants)},
+        configuration={"tools_enabled": enabled},
+    )
+
+
+@pytest.mark.parametrize(
+    ("tool", "grants"),
+    [
+        ("current_time", [TIME]),
+        ("calendar__list_events", [TIME, CALENDAR]),
+        ("calendar__list_events", [CALENDAR | {"allowed_tools": ["list_events"]}]),
+        ("calendar__list_events", [CALENDAR | {"allowed_tools": ["list.events"]}]),
+        (f"{'c' * 55}_{'0' * 8}", [CALENDAR | {"name": "c" * 60}]),
+    ],
+)
+def test_steps_call_tools_that_are_granted(tool: str, grants: list[dict[str, Any]]) -> None:
+    assert calling(tool, *grants) == {}
+
+
+@pytest.mark.parametrize(
+    ("tool", "grants"),
+    [
+        ("calendar__list_events", [TIME]),
+        ("recall", [TIME]),
+        ("list_events", [CALENDAR]),
+        ("calendar", [CALENDAR]),
+        ("mail__list_events", [CALENDAR, TIME]),
+        ("calendar__send", [CALENDAR | {"allowed_tools": ["list_events"]}]),
+    ],
+)
+def test_steps_call_no_tools_that_are_not_granted(tool: str, grants: list[dict[str, Any]]) -> None:
+    found = calling(tool, *grants)
+    assert list(found) == ["/workflow/steps/1/tool"]
+    assert f"'{tool}'" in found["/workflow/steps/1/tool"]
+
+
+def test_steps_call_no_tools_while_tools_are_off() -> None:
+    assert "tools_enabled" in calling("current_time", TIME, enabled=False)["/workflow/steps/1/tool"]
+    assert refused(type="autonomous", capabilities={"tools": [TIME]}) == {}
+
+
 @pytest.mark.parametrize("version", ["1", "1.0", "v1.0.0", "01.0.0", "1.0.0.0", "1.0.0-beta", "", 1])
 def test_versions_are_semantic(version: Any) -> None:
     with pytest.raises(ValidationError, match="semantic version"):
