@@ -161,12 +161,13 @@ def _interview(interview: Interview) -> str:
     return render(
         "interview",
         opening=interview.opening,
-        fields="\n".join(_interview_field(field) for field in interview.fields),
+        fields="\n".join(interview_field(field) for field in interview.fields),
         confirmation=interview.confirmation.question,
     )
 
 
-def _interview_field(field: InterviewField) -> str:
+def interview_field(field: InterviewField) -> str:
+    """A field with its options, as the model reads it."""
     options = (
         render("interview_option", value=option.value, description=option.description, words=", ".join(option.words))
         for option in field.options

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 from uuid import UUID
 
+from backend.errors import SessionState
 from backend.graphs.exchange import Exchange
 from backend.graphs.journal import Journal, StepResult, UnrecordedJournal
 from backend.models.agent import AgentContract
+from backend.models.interview import Interview
 from backend.models.interview_progress import Answer, InterviewProgress
 from backend.ports import (
     LanguageModel,
@@ -77,6 +79,13 @@ class Writing(Workbench):
     """A script to write from a plan."""
 
     plan: Mapping[str, Answer]
+
+
+def interview_of(turn: Turn) -> Interview:
+    """What the agent must find out. Errors: `SessionState` when that was taken out of its contract."""
+    if turn.contract.interview is None:
+        raise SessionState("The agent's contract has no interview any more, so the session cannot go on.")
+    return turn.contract.interview
 
 
 class TurnState(TypedDict, total=False):

@@ -6,7 +6,8 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from backend.graphs.state import Turn, TurnState, Work, Workbench
+from backend.graphs.state import Turn, TurnState, Work, Workbench, Writing
+from backend.graphs.written_script import WritingState
 from backend.ports import MemoryContext
 
 
@@ -17,6 +18,11 @@ async def recall(state: TurnState, runtime: Runtime[Turn]) -> TurnState:  # noqa
 
 async def recall_for_work(state: Any, runtime: Runtime[Work]) -> dict[str, MemoryContext]:  # noqa: ARG001 — as above
     """What is known before a piece of work."""
+    return {"memory": await recalled(runtime.context)}
+
+
+async def recall_for_script(state: WritingState, runtime: Runtime[Writing]) -> WritingState:  # noqa: ARG001 — as above
+    """What is known before a script is written."""
     return {"memory": await recalled(runtime.context)}
 
 
