@@ -131,6 +131,7 @@ class ErasureStore:
         counts["threads"] = await self._do("delete_threads", user_id)
         counts["audit_log"] = await self._do("empty_audit", user_id)
         counts["api_keys"] = await self._do("delete_keys", user_id)
+        counts["webhooks"] = await self._do("delete_webhooks", user_id)
         counts["agents"] = await self._connection.fetchval(_SQL["pass_on_agents"], self._tenant_id, user_id, nobody)
         counts["agent_versions"] = await self._do("forget_author", user_id, nobody)
         counts["users"] = await self._do("delete_person", user_id)

@@ -57,6 +57,11 @@ async def plant_person(
         *whose, words,
     )  # fmt: skip
     await owner.execute(
+        "INSERT INTO webhooks (tenant_id, id, agent_id, user_id, name, secret)"
+        " VALUES ($1, gen_random_uuid(), $3, $2, $4, $5)",
+        *whose, agent_id, words, words.encode(),
+    )  # fmt: skip
+    await owner.execute(
         "INSERT INTO audit_log (tenant_id, actor_id, action, subject_type, subject_id, detail)"
         " VALUES ($1, $2, 'api_key.created', 'api_key', gen_random_uuid(), $3::text::jsonb)",
         *whose, json.dumps({"name": words}),
@@ -67,7 +72,7 @@ async def plant_person(
         tenant_id, threads[0], json.dumps({"said": words}), words,
     )  # fmt: skip
     rows = {"users": 1, "threads": 2, "thread_messages": 4 * turns, "runs": 2 * turns, "recalls": 2 * turns}
-    rows |= {"memories": turns + 1, "memory_revisions": 2 * turns, "idempotency_keys": 1, "api_keys": 1}
+    rows |= {"memories": turns + 1, "memory_revisions": 2 * turns, "idempotency_keys": 1, "api_keys": 1, "webhooks": 1}
     rows |= {"audit_log": 1, "outbox": 1}
     return Planted(tenant_id, user_id, agent_id, threads, memories, agent_memory, rows)
 

@@ -117,6 +117,10 @@ UPDATE audit_log SET detail = '{}'
 -- name: delete_keys
 DELETE FROM api_keys WHERE tenant_id = $1 AND user_id = $2;
 
+-- name: delete_webhooks
+-- Whose events they took would set off runs in the name of nobody.
+DELETE FROM webhooks WHERE tenant_id = $1 AND user_id = $2;
+
 -- name: pass_on_agents
 -- Agents are the tenant's: they stay, owned by nobody in particular, in every version; their files are written anew.
 WITH nobody AS (
@@ -193,6 +197,7 @@ SELECT (SELECT count(*) FROM users WHERE tenant_id = $1 AND id = $2) AS users,
          WHERE tenant_id = $1 AND (user_id = $2 OR changed_by = $2)) AS memory_revisions,
        (SELECT count(*) FROM recalls WHERE tenant_id = $1 AND (user_id = $2 OR thread_id = ANY ($3))) AS recalls,
        (SELECT count(*) FROM api_keys WHERE tenant_id = $1 AND user_id = $2) AS api_keys,
+       (SELECT count(*) FROM webhooks WHERE tenant_id = $1 AND user_id = $2) AS webhooks,
        (SELECT count(*) FROM idempotency_keys
          WHERE tenant_id = $1
            AND (user_id = $2 OR position(convert_to($2::text, 'UTF8') IN body) > 0)) AS idempotency_keys,

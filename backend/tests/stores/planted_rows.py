@@ -16,10 +16,14 @@ from backend.stores.database import Database
 from backend.stores.memory_rows import ShownMemory, StoredReceipt
 from backend.stores.queries import load
 from backend.stores.runs import TurnIds
+from backend.stores.webhooks import NewWebhook
 from backend.tests.factories import make_tenant
 from backend.tests.models.contracts import contract
 
-APP_FILES = ("agents", "api_keys", "audit", "erasures", "idempotency", "memories", "runs", "threads", "users")
+APP_FILES = (
+    "agents", "api_keys", "audit", "erasures", "idempotency", "memories", "runs", "schedules", "threads", "users",
+    "webhooks",
+)  # fmt: skip
 SENTINEL = "only for the tenant who wrote it"
 LEASE = timedelta(seconds=30)
 _KEY = "repeated-request"
@@ -45,12 +49,14 @@ class Planted:
     next_memory: UUID
     erasure: UUID
     colleague: UUID
+    working_agent: UUID
+    webhook: UUID
 
     def names(self) -> set[str]:
         """What tells that somebody saw one of these rows."""
         ids = (self.running, self.failed)
         found = {self.caller.tenant_id, self.caller.user_id, self.contract.id, self.idle_thread, self.api_key}
-        found |= {self.memory, self.next_memory, self.erasure, self.colleague}
+        found |= {self.memory, self.next_memory, self.erasure, self.colleague, self.working_agent, self.webhook}
         found |= {one for turn in ids for one in (turn.thread_id, turn.run_id, turn.assistant_message_id)}
         return {SENTINEL, *map(str, found)}
 
@@ -62,7 +68,7 @@ async def plant(database: Database) -> Planted:
     agent = contract(id=uuid4(), name=SENTINEL, metadata=metadata)
     turns = [TurnIds(agent.id, uuid4(), caller.user_id, uuid4(), uuid4(), uuid4()) for _ in range(2)]
     running, failed = turns
-    planted = Planted(caller, agent, running, failed, *(uuid4() for _ in range(6)))
+    planted = Planted(caller, agent, running, failed, *(uuid4() for _ in range(8)))
     async with database.tenant(caller.tenant_id) as tx:
         await tx.users.insert(planted.colleague, None, SENTINEL)
         await tx.agents.insert(agent, SENTINEL, Author(caller.user_id))
@@ -98,7 +104,29 @@ async def plant(database: Database) -> Planted:
             caller.tenant_id, caller.user_id, _KEY, SENTINEL.encode(),
         )  # fmt: skip
     await _plant_memories(database, planted)
+    await _plant_triggers(database, planted)
     return planted
+
+
+async def _plant_triggers(database: Database, it: Planted) -> None:
+    """An agent that runs by itself, its schedule, which the worker writes, and a webhook."""
+    agent = contract(
+        id=it.working_agent,
+        name=SENTINEL,
+        type="autonomous",
+        workflow={"trigger_type": "scheduled", "schedule": "0 9 * * 1-5"},
+        metadata=it.contract.metadata,
+    )
+    async with database.tenant(it.caller.tenant_id) as tx:
+        await tx.agents.insert(agent, SENTINEL, Author(it.caller.user_id))
+        new = NewWebhook(it.webhook, agent.id, SENTINEL, SENTINEL.encode())
+        assert await tx.webhooks.insert(new, it.caller.user_id, None)
+    async with database.worker() as worker:
+        await worker._connection.execute(  # pyright: ignore[reportPrivateUsage] — of an agent that runs by itself
+            "INSERT INTO agent_schedules (tenant_id, agent_id, schedule, last_at, ticks, missed)"
+            " VALUES ($1, $2, $3, now(), 1, 1)",
+            it.caller.tenant_id, agent.id, SENTINEL,
+        )  # fmt: skip
 
 
 async def _plant_memories(database: Database, it: Planted) -> None:
@@ -130,7 +158,7 @@ async def _plant_memories(database: Database, it: Planted) -> None:
 
 def arguments(it: Planted) -> dict[str, tuple[Any, ...]]:
     """For each of the app's queries what comes after $1, the tenant."""
-    parts = (_agents, _people, _requests, _memories, _erasures, _runs, _threads)
+    parts = (_agents, _people, _requests, _memories, _erasures, _runs, _threads, _triggers)
     return {name: values for part in parts for name, values in part(it).items()}
 
 
@@ -249,6 +277,7 @@ def _erasures(it: Planted) -> dict[str, tuple[Any, ...]]:
         "erasures.delete_threads": (user,),
         "erasures.empty_audit": (user,),
         "erasures.delete_keys": (user,),
+        "erasures.delete_webhooks": (user,),
         "erasures.pass_on_agents": (user, nobody),
         "erasures.forget_author": (user, nobody),
         "erasures.forget_editor": (user,),
@@ -296,4 +325,17 @@ def _threads(it: Planted) -> dict[str, tuple[Any, ...]]:
         "threads.add_message": (thread, uuid4(), "user", "Hello", "{}"),
         "threads.feedback": (thread, said, 1.0, None),
         "threads.find_message": (said, None),
+    }
+
+
+def _triggers(it: Planted) -> dict[str, tuple[Any, ...]]:
+    agent, user = it.working_agent, it.caller.user_id
+    return {
+        "schedules.get": (agent,),
+        "schedules.wanted": (agent,),
+        "schedules.report_missed": (agent, user, '{"tick": "2026-11-22T09:00:00+00:00"}'),
+        "webhooks.insert": (uuid4(), agent, user, "New", b"new", None),
+        "webhooks.of_agent": (agent,),
+        "webhooks.delete": (it.webhook, user, None),
+        "webhooks.touch": (it.webhook,),
     }

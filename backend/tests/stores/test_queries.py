@@ -26,7 +26,7 @@ _ALWAYS = "($1::uuid IS NOT NULL)"
 _NOTHING_TO_FORGET = {
     "agents.insert", "agents.insert_version", "threads.insert", "api_keys.insert", "audit.record", "users.insert",
     "users.insert_tenant", "users.person", "idempotency.claim", "runs.lock_id",
-    "erasures.open",
+    "erasures.open", "webhooks.insert",
 }  # fmt: skip
 _DIGEST = """
 SELECT md5(string_agg(row::text, ' ' ORDER BY row::text)) FROM (
@@ -45,6 +45,8 @@ SELECT md5(string_agg(row::text, ' ' ORDER BY row::text)) FROM (
     UNION ALL SELECT t::text FROM memory_revisions t WHERE tenant_id = $1
     UNION ALL SELECT t::text FROM recalls t WHERE tenant_id = $1
     UNION ALL SELECT t::text FROM erasures t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM agent_schedules t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM webhooks t WHERE tenant_id = $1
 ) AS everything (row)"""
 
 

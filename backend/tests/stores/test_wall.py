@@ -152,6 +152,9 @@ async def connected(url: str) -> AsyncGenerator[Connection]:
         "TRUNCATE audit_log",
         "INSERT INTO audit_log (tenant_id, actor_id, action, subject_type, subject_id, created_at)"
         " VALUES (current_setting('app.tenant_id')::uuid, gen_random_uuid(), 'x', 'y', gen_random_uuid(), now())",
+        "INSERT INTO agent_schedules (tenant_id, agent_id, schedule)"
+        " VALUES (current_setting('app.tenant_id')::uuid, gen_random_uuid(), '* * * * *')",
+        "UPDATE agent_schedules SET next_at = now()",
         "TRUNCATE agents",
         "CREATE TABLE mine (id int)",
         "ALTER TABLE agents DISABLE ROW LEVEL SECURITY",
@@ -170,6 +173,7 @@ async def test_the_app_may_not(statement: str, planted: Planted, database_url: s
 TABLES = (
     "tenants", "users", "agents", "agent_versions", "threads", "thread_messages", "runs", "api_keys",
     "idempotency_keys", "outbox", "audit_log", "memories", "memory_revisions", "recalls", "erasures",
+    "agent_schedules", "webhooks",
 )  # fmt: skip
 
 
@@ -229,8 +233,12 @@ async def test_rows_cannot_be_moved_to_another_tenant(
         "SELECT memory_id FROM memory_revisions",
         "SELECT message_id FROM recalls",
         "SELECT id FROM erasures",
-        "INSERT INTO outbox (tenant_id, kind, subject_id, payload)"
-        " VALUES (gen_random_uuid(), 'x', gen_random_uuid(), '{}')",
+        "INSERT INTO outbox (tenant_id, kind, subject_id, last_error)"
+        " VALUES (gen_random_uuid(), 'x', gen_random_uuid(), 'x')",
+        "SELECT name FROM webhooks",
+        "UPDATE webhooks SET secret = ''",
+        "DELETE FROM webhooks",
+        "DELETE FROM agent_schedules",
         "UPDATE memories SET indexed_at = now()",
         "DELETE FROM memories",
         "INSERT INTO api_keys (tenant_id) VALUES (gen_random_uuid())",
