@@ -265,7 +265,7 @@ async def test_the_worker_sees_what_delivery_needs(planted: Planted, database: D
     agent = (planted.caller.tenant_id, planted.contract.id)
     async with database.worker() as worker:
         assert set(await worker.contracts([agent])) == {planted.contract.id}
-        assert (await worker.waiting(["agent.mirror"])).pending == 1
+        assert (await worker.waiting(["agent.mirror"])).pending == 2
         known = await worker.key_by_prefix("planted")
     assert known is not None
     assert known.tenant_id == planted.caller.tenant_id
