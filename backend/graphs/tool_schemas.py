@@ -72,7 +72,8 @@ class _Tidying:
         self._places.append(tidy)
         for keyword, given in cast("dict[str, Any]", value).items():
             if keyword == "items" and isinstance(given, list):  # as it was spelled before 2020
-                tidy["prefixItems"] = self._list(cast("list[Any]", given), depth)
+                if given:
+                    tidy["prefixItems"] = self._list(cast("list[Any]", given), depth)
             elif keyword in _ONE:
                 tidy[keyword] = self.schema(given, depth + 1)
             elif keyword in _LISTS and isinstance(given, list) and given:
