@@ -10,14 +10,14 @@ from uuid import UUID
 
 from backend.cli.agent_files import AgentFile
 from backend.models.agent_requests import AgentCreateRequest
-from backend.models.workflow import AgentStep
+from backend.models.workflow import AgentStep, ToolStep, WorkflowStep
 
 
 def referred(file: AgentFile) -> set[str]:
     """The ids of the agents that the file's steps name."""
     workflow = file.wanted.workflow
     steps = workflow.steps if workflow else ()
-    return {str(step.agent_id) for step in steps if isinstance(step, AgentStep)}
+    return {named for step in steps if (named := _named_by(step)) is not None}
 
 
 def resolved(file: AgentFile, ids: Mapping[str, str]) -> AgentFile:
@@ -25,14 +25,26 @@ def resolved(file: AgentFile, ids: Mapping[str, str]) -> AgentFile:
     workflow = file.wanted.workflow
     if workflow is None or not referred(file) & {old for old, new in ids.items() if old != new}:
         return file
-    steps = tuple(
-        step.model_copy(update={"agent_id": UUID(ids.get(str(step.agent_id), str(step.agent_id)))})
-        if isinstance(step, AgentStep)
-        else step
-        for step in workflow.steps
-    )
+    steps = tuple(_renamed(step, ids) for step in workflow.steps)
     parts: dict[str, Any] = {**file.wanted.parts(), "workflow": workflow.model_copy(update={"steps": steps})}
     return dataclasses.replace(file, wanted=AgentCreateRequest(**parts, tags=file.wanted.tags))
+
+
+def _named_by(step: WorkflowStep) -> str | None:
+    if isinstance(step, AgentStep):
+        return str(step.agent_id)
+    if isinstance(step, ToolStep) and step.tool == "hand_off":
+        return str(step.arguments.get("agent"))  # a name perhaps, which is no id of any file
+    return None
+
+
+def _renamed(step: WorkflowStep, ids: Mapping[str, str]) -> WorkflowStep:
+    here = ids.get(_named_by(step) or "")
+    if here is None:
+        return step
+    if isinstance(step, ToolStep):
+        return step.model_copy(update={"arguments": {**step.arguments, "agent": here}})
+    return step.model_copy(update={"agent_id": UUID(here)})
 
 
 def named_first(files: Sequence[AgentFile]) -> list[AgentFile]:

@@ -30,8 +30,24 @@ def contract(name: str, **parts: Any) -> Document:
 
 def asking(*agent_ids: str) -> Document:
     """The parts of a workflow that lets these agents answer."""
-    steps = [{"kind": "agent", "id": f"ask_{at}", "agent_id": one} for at, one in enumerate(agent_ids)]
-    return {"type": "workflow", "workflow": {"steps": steps}}
+    steps: list[Document] = [{"kind": "agent", "id": f"ask_{at}", "agent_id": one} for at, one in enumerate(agent_ids)]
+    arguments = {"agent": agent_ids[0], "message": "Well?"}
+    steps += [
+        {"kind": "tool", "id": "hand", "tool": "hand_off", "arguments": arguments},
+        {"kind": "tool", "id": "name", "tool": "hand_off", "arguments": {**arguments, "agent": "Somebody"}},
+    ]
+    granted = {"tools": [{"kind": "builtin", "name": "hand_off"}]}
+    return {
+        "type": "workflow",
+        "workflow": {"steps": steps},
+        "configuration": {"tools_enabled": True},
+        "capabilities": granted,
+    }
+
+
+def named_by(agent: Document) -> list[str]:
+    """The agents that the steps of such a workflow name."""
+    return [one.get("agent_id") or one["arguments"]["agent"] for one in agent["workflow"]["steps"]]
 
 
 async def agents(operator: Operator, **query: str) -> list[Document]:
@@ -253,7 +269,7 @@ async def test_the_mirror_makes_its_agents_where_there_are_none(operator: Operat
     assert sorted(map(comparable, after)) == sorted(map(comparable, before))
     [stars] = [one for one in after if one["name"] == "Stars"]
     [asks] = [one for one in after if one["name"] == "Asks"]
-    assert [one["agent_id"] for one in asks["workflow"]["steps"]] == [stars["id"]]
+    assert named_by(asks) == [stars["id"], stars["id"], "Somebody"]
 
     made = await versions(elsewhere)
     again = await elsewhere("agents", "apply", "-f", mirror, "--from-tenant", source)
@@ -277,8 +293,7 @@ async def test_agents_that_name_each_other_find_each_other_elsewhere(operator: O
     await operator.ok("agents", "apply", "-f", "a")
     found = {one["name"]: one for one in await agents(operator)}
     for name, other in (("Egg", "Hen"), ("Hen", "Egg")):
-        named = [one["agent_id"] for one in found[name]["workflow"]["steps"]]
-        assert named == [found[other]["id"], found[name]["id"]]
+        assert named_by(found[name]) == [found[other]["id"], found[name]["id"], found[other]["id"], "Somebody"]
     assert await operator.ok("agents", "apply", "-f", "a") == "0 to create, 0 to update, 2 unchanged\n"
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import socket
-import threading
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -15,64 +11,13 @@ from backend.cli.api_client import ApiClient
 from backend.cli.client_settings import ClientSettings
 from backend.cli.event_stream import ChatTurn, Event, RunStream, parse_events
 from backend.cli.failures import Refused, Unreachable
+from backend.tests.cli.bad_server import COMPLETED, ONE, RUN, STARTED, TWO, BadServer, Told, bad_server, problem, stream
 
-RUN = str(uuid4())
-STARTED = ("1-0", "run.started", {"run_id": RUN})
-ONE, TWO = ("1-3", "message.delta", {"text": "one"}), ("1-6", "message.delta", {"text": "two"})
-COMPLETED = ("2-6", "message.completed", {"response": "onetwo"})
-Told = tuple[str, str, dict[str, str]]
+__all__ = ["bad_server"]
 
-
-def stream(*events: Told, whole: bool = True, located: bool = True) -> bytes:
-    """An answer with these events; not whole, the connection ends in the middle of a chunk."""
-    body = "".join(f"id: {at}\nevent: {kind}\ndata: {json.dumps(data)}\n\n" for at, kind, data in events).encode()
-    head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
-    head += f"content-location: /api/v1/runs/{RUN}/events\r\n" if located else ""
-    chunk = f"{len(body):x}\r\n".encode() + body + b"\r\n" if body else b""
-    return head.encode() + b"\r\n" + chunk + (b"0\r\n\r\n" if whole else b"ff\r\nid: 9")
-
-
-def problem(status: int) -> bytes:
-    body = json.dumps({"status": status, "code": "x", "title": "No", "detail": f"No, {status}."}).encode()
-    head = f"HTTP/1.1 {status} No\r\ncontent-type: application/problem+json\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-@dataclass
-class BadServer:
-    """Answers each connection with the next of `answers`, and then closes it; `heard` are the requests."""
-
-    answers: list[bytes] = field(default_factory=list[bytes])
-    heard: list[str] = field(default_factory=list[str])
-
-    def __post_init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            connection, _ = self._socket.accept()
-            with connection:
-                request = connection.recv(65536).decode()
-                if request.startswith("STOP"):
-                    return
-                self.heard.append(request)
-                connection.sendall(self.answers.pop(0) if self.answers else b"")
-
-    def close(self) -> None:
-        with socket.create_connection(self._socket.getsockname()) as last:
-            last.sendall(b"STOP")
-        self._thread.join()
-        self._socket.close()
-
-
-@pytest.fixture
-def bad_server() -> Generator[BadServer]:
-    server = BadServer()
-    yield server
-    server.close()
+WAITS: Told = ("3-3", "run.waiting", {"run_id": RUN, "approvals": []})
+RESUMED = ("4-3", "run.resumed", {"offset": 3})
+LAST = ("5-6", "message.completed", {"response": "onetwo"})
 
 
 @pytest.fixture
@@ -143,6 +88,29 @@ def test_a_run_can_be_cancelled_before_its_first_event(bad_server: BadServer, be
     run = begin()
     run.cancel()
     assert bad_server.heard[1].startswith(f"POST /api/v1/runs/{RUN}/cancel ")
+
+
+def test_a_run_that_waits_is_gone_on_with_where_it_stopped(
+    bad_server: BadServer, begin: Callable[[], RunStream]
+) -> None:
+    bad_server.answers = [stream(STARTED, ONE, WAITS), b"", stream(RESUMED, TWO), stream(LAST)]
+    run = begin()
+    assert told(run) == [STARTED, ONE, WAITS]
+    assert told(run) == [RESUMED, TWO, LAST]
+    ids = [line for request in bad_server.heard for line in request.split("\r\n") if line.startswith("last-event-id")]
+    assert ids == ["last-event-id: 3-3", "last-event-id: 3-3", "last-event-id: 1-6"]
+
+
+def test_waiting_that_is_over_does_not_end_the_stream(bad_server: BadServer, begin: Callable[[], RunStream]) -> None:
+    bad_server.answers = [stream(STARTED, ONE, WAITS, RESUMED, TWO, LAST)]
+    assert told(begin()) == [STARTED, ONE, WAITS, RESUMED, TWO, LAST]
+
+
+def test_a_connection_that_breaks_after_the_wait_began_ends_as_well(
+    bad_server: BadServer, begin: Callable[[], RunStream]
+) -> None:
+    bad_server.answers = [stream(STARTED, WAITS, whole=False), stream()]
+    assert told(begin()) == [STARTED, WAITS]
 
 
 def test_events_are_parsed_whatever_pieces_they_come_in() -> None:
