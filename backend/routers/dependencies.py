@@ -28,6 +28,7 @@ from backend.services.memory_service import MemoryService
 from backend.services.receipt_service import ReceiptService
 from backend.services.run_service import RunService
 from backend.services.schedule_service import ScheduleService
+from backend.services.session_service import SessionService
 from backend.services.task_service import TaskService
 from backend.services.thread_manager import ThreadManager
 from backend.services.webhook_service import WebhookService
@@ -84,6 +85,10 @@ async def _schedules(connection: HTTPConnection) -> ScheduleService:
     return container(connection).schedules
 
 
+async def _sessions(connection: HTTPConnection) -> SessionService:
+    return container(connection).sessions
+
+
 async def _webhooks(connection: HTTPConnection) -> WebhookService:
     return container(connection).webhooks
 
@@ -98,6 +103,7 @@ Erasures = Annotated[ErasureService, Depends(_erasures)]
 Tasks = Annotated[TaskService, Depends(_tasks)]
 Runs = Annotated[RunService, Depends(_runs)]
 Schedules = Annotated[ScheduleService, Depends(_schedules)]
+Sessions = Annotated[SessionService, Depends(_sessions)]
 Webhooks = Annotated[WebhookService, Depends(_webhooks)]
 
 # --- who is calling --------------------------------------------------------------------------------------

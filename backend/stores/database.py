@@ -25,6 +25,7 @@ from backend.stores.memories import MemoryStore
 from backend.stores.run_steps import RunStepStore
 from backend.stores.runs import RunStore
 from backend.stores.schedules import ScheduleStore
+from backend.stores.sessions import SessionStore
 from backend.stores.threads import ThreadStore
 from backend.stores.users import UserStore
 from backend.stores.webhooks import WebhookStore
@@ -157,6 +158,11 @@ class TenantTransaction:
     def run_steps(self) -> RunStepStore:
         """What runs did."""
         return RunStepStore(self._connection, self._tenant_id)
+
+    @cached_property
+    def sessions(self) -> SessionStore:
+        """Interviews, and what is made from them."""
+        return SessionStore(self._connection, self._tenant_id)
 
     @cached_property
     def memories(self) -> MemoryStore:

@@ -90,6 +90,7 @@ CREATE TABLE sessions (
     therapy_agent_id  uuid        NOT NULL,
     intake_thread_id  uuid        NOT NULL,
     therapy_run_id    uuid,
+    script_number     int         NOT NULL DEFAULT 1, -- grows when a script is begun anew instead of gone on with
     status            text        NOT NULL DEFAULT 'pending'
                                   CHECK (status IN ('pending', 'intake', 'therapy', 'completed', 'failed')),
     stage             text        NOT NULL DEFAULT 'greeting'
