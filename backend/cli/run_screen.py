@@ -20,13 +20,17 @@ WAITS = 3
 Ending = Literal["completed", "failed", "waits"]
 
 
-def follow(api: ApiClient, run: RunStream, screen: RunScreen) -> int:
-    """Show a run to its end, with a person's agreement where it needs it; Ctrl-C cancels it. The exit status."""
+def follow(api: ApiClient, run: RunStream, screen: RunScreen, *, ours: bool = True) -> int:
+    """Show a run to its end, with a person's agreement where it needs it. The exit status.
+
+    Ctrl-C cancels the run if it is `ours`, and otherwise leaves it to itself.
+    """
     try:
         return _follow(api, run, screen)
     except KeyboardInterrupt:
-        run.cancel()
-        screen.show(run)
+        if ours:
+            run.cancel()
+            screen.show(run)
         return INTERRUPTED
     except httpx.TransportError as error:
         raise api.unreachable(error) from error

@@ -51,14 +51,14 @@ def run(
         if detach:
             typer.echo(as_json(started) if machine else started["id"])
             return
-        raise typer.Exit(_follow(api, UUID(started["id"]), machine=machine))
+        raise typer.Exit(_follow(api, UUID(started["id"]), ours=True, machine=machine))
 
 
 @app.command("follow")
 def follow_run(run_id: RunId, user: User = None, machine: AsJson = False) -> None:
-    """Show what a run did and does, to its end. Ctrl-C cancels it. Exit status as of `numen run`."""
+    """Show what a run did and does, to its end. Ctrl-C leaves it to itself. Exit status as of `numen run`."""
     with ApiClient(ClientSettings.read(), user) as api:
-        raise typer.Exit(_follow(api, run_id, machine=machine))
+        raise typer.Exit(_follow(api, run_id, ours=False, machine=machine))
 
 
 @app.command("list")
@@ -133,8 +133,8 @@ def cancel_run(run_id: RunId, user: User = None) -> None:
     typer.echo(f"{run_id}: {asked}")
 
 
-def _follow(api: ApiClient, run_id: UUID, *, machine: bool) -> int:
-    status = follow(api, RunStream(api, run_id), RunScreen(answer=not machine))
+def _follow(api: ApiClient, run_id: UUID, *, ours: bool, machine: bool) -> int:
+    status = follow(api, RunStream(api, run_id), RunScreen(answer=not machine), ours=ours)
     if machine:
         typer.echo(as_json(api.get(f"/runs/{run_id}")))
     return status
@@ -172,8 +172,8 @@ def _row(found: dict[str, Any]) -> Sequence[str]:
 
 
 def _result(found: dict[str, Any]) -> str:
-    if found["approvals"]:
-        return f"waits for {', '.join(one['tool'] for one in found['approvals'])}"
+    if found["status"] == "waiting":
+        return "waits for a person"
     return _shortened(found["error"]["detail"] if found["error"] else found["text"])
 
 
