@@ -26,7 +26,8 @@ from backend.services.thread_manager import ThreadManager
 from backend.services.turn_ledger import TurnLedger
 from backend.stores.database import Database
 from backend.telemetry import Metrics
-from backend.tests.fakes import FixedMemory, FixedTools, FixedToolServers, FrozenClock, KeywordGate, ScriptedModel
+from backend.tests.fake_tool_servers import FixedToolServers
+from backend.tests.fakes import FixedMemory, FixedTools, FrozenClock, KeywordGate, ScriptedModel
 
 if TYPE_CHECKING:
     from asyncpg import Connection

@@ -23,7 +23,7 @@ from backend.services.contract_check import ContractCheck
 from backend.services.model_catalog import ModelCatalog
 from backend.stores.database import Database
 from backend.tests.factories import TenantFactory, make_user
-from backend.tests.fakes import FixedToolServers
+from backend.tests.fake_tool_servers import FixedToolServers
 from backend.tests.models.contracts import TRAITS
 from backend.tests.services.one_server import IDENTITY, OneServer, one_server, rows
 

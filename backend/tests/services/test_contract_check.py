@@ -10,7 +10,8 @@ from backend.errors import InvalidContract
 from backend.models.agent_record import AgentRecord
 from backend.services.contract_check import ContractCheck
 from backend.services.model_catalog import ModelCatalog
-from backend.tests.fakes import FixedToolServers, FrozenClock
+from backend.tests.fake_tool_servers import FixedToolServers
+from backend.tests.fakes import FrozenClock
 from backend.tests.models.contracts import STEP, contract
 
 INSIDE = "http://10.0.0.5/mcp"

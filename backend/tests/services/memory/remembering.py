@@ -22,7 +22,8 @@ from backend.services.thread_manager import ThreadManager
 from backend.stores.database import Database
 from backend.telemetry import Metrics
 from backend.tests.factories import TenantFactory, make_user
-from backend.tests.fakes import FakeIndex, FixedToolServers, FrozenClock, HashEmbedder
+from backend.tests.fake_tool_servers import FixedToolServers
+from backend.tests.fakes import FakeIndex, FrozenClock, HashEmbedder
 
 if TYPE_CHECKING:
     from asyncpg import Connection

@@ -18,7 +18,7 @@ from backend.models.tool_names import marked_name, tool_name
 from backend.ports import ServerTool, ToolOutcome, ToolRequest, ToolSet, ToolSpec
 from backend.services.tools.toolbox import LONGEST_DESCRIPTION, MOST_TOOLS, AgentToolbox
 from backend.telemetry import Metrics
-from backend.tests.fakes import FixedToolServers
+from backend.tests.fake_tool_servers import FixedToolServers
 from backend.tests.fixtures_logs import Logs
 from backend.tests.services.tools.requests import builtin, request, server, tool
 
