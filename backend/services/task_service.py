@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from backend.errors import AgentHasNoRuns, AgentNotFound
+from backend.errors import AgentHasNoRuns, AgentNotFound, RequestInProgress
 from backend.graphs.compiled_agents import WORKING_TYPES
 from backend.models.page import Cursor, Page
 from backend.models.run import ChatRequest, Run, RunKind, RunRequest, RunStatus
 from backend.models.tenant import Caller, Role
+from backend.services.identifiers import new_id
 from backend.services.run_driver import RunDriver
 from backend.services.run_orders import RunOrder
+from backend.services.turn_ledger import shown_run
 from backend.stores.database import Database
 from backend.stores.runs import RunNature
 
@@ -43,10 +45,21 @@ class TaskService:
         return await self._driver.stored(caller, live.run_id)
 
     async def start_order(self, order: RunOrder) -> Run:
-        """Begin the run that a schedule or an event orders; a repeated order is the same run. Errors: as above."""
+        """Begin the run that a schedule or an event orders; a repeated order is the same run, failed or not.
+
+        Errors: as above.
+        """
         caller = Caller(order.tenant_id, order.user_id, Role.MEMBER)
+        run_id = new_id(order.operation_id, "run")
+        async with self._database.tenant(caller.tenant_id) as tx:
+            known = await shown_run(tx, caller, run_id)
+        if known is not None:
+            return known
         request = RunRequest.model_construct(input=order.input, metadata=order.metadata)
-        return await self.start(caller, order.agent_id, request, order.operation_id, trigger=order.trigger)
+        try:
+            return await self.start(caller, order.agent_id, request, order.operation_id, trigger=order.trigger)
+        except RequestInProgress:  # the same order came twice at once
+            return await self._driver.stored(caller, run_id)
 
     async def runs_of(
         self, caller: Caller, agent_id: UUID, status: RunStatus | None, cursor: Cursor | None, limit: int, offset: int

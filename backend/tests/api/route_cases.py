@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 from fastapi import FastAPI
 
 from backend.models.erasure import Certificate
 from backend.models.tenant import ApiKeyCreate, Caller
+from backend.models.webhook import WebhookCreate
 from backend.stores.erasures import ErasurePlan
+from backend.tests.api.signed_events import signed_headers
 from backend.tests.factories import make_user
 from backend.tests.fixtures_api import Api, Person, random_id
 
@@ -48,6 +51,8 @@ BODIES: Mapping[str, Body] = {
     "createMemory": {"text": "The observatory is closed on Mondays."},
     "createMemories": {"memories": [{"text": "The dome opens at dusk.", "kind": "fact"}]},
     "updateMemory": {"text": "To be corrected."},
+    "createWebhook": {"name": "orders of the shop"},
+    "receiveEvent": {"type": "order.paid", "data": {"order": 4711}},
 }
 """A body that works, by operation; routes that are not here take none."""
 
@@ -55,11 +60,17 @@ QUERIES: Mapping[str, str] = {"searchMemories": "q=When+does+the+dome+open"}
 """A query that works, by operation, for those that need one."""
 
 VERSIONS = {"version": "1.0.0", "a": "1.0.0", "b": "1.1.0"}
-IDS = ("agent_id", "thread_id", "message_id", "run_id", "api_key_id", "memory_id", "user_id", "erasure_id")
+IDS = (
+    "agent_id", "thread_id", "message_id", "run_id", "api_key_id", "memory_id", "user_id", "erasure_id",
+    "working_agent_id", "webhook_id",
+)  # fmt: skip
+WORKING = frozenset({"createWebhook", "listWebhooks", "startRun"})
+"""What is asked of an agent that works: here its address names a `working_agent_id`, which events set off."""
 _LAST = (
     "forgetMemory",
     "forgetThreadMemories",
     "revokeApiKey",
+    "deleteWebhook",
     "deleteThread",
     "archiveAgent",
     "erasePerson",
@@ -74,15 +85,20 @@ class Route:
     path: str
     operation: str
     open: bool
+    signed: bool
     takes_body: bool
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
     @property
+    def _template(self) -> str:
+        return self.path.replace("{agent_id}", "{working_agent_id}") if self.operation in WORKING else self.path
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         """The names in the address."""
-        return tuple(re.findall(r"{(\w+)}", self.path))
+        return tuple(re.findall(r"{(\w+)}", self._template))
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -96,9 +112,20 @@ class Route:
 
     def url(self, values: Mapping[str, str]) -> str:
         """The address with these values, and with a query where the route needs one."""
-        path = self.path.format_map({**VERSIONS, "code": "thread-busy", **values})
+        path = self._template.format_map({**VERSIONS, "code": "thread-busy", **values})
         query = QUERIES.get(self.operation)
         return f"{path}?{query}" if query else path
+
+    def known(self, values: Mapping[str, str]) -> dict[str, str]:
+        """The values that the address takes, by the names that the document has for them."""
+        names = re.findall(r"{(\w+)}", self.path)
+        return {name: values[ours] for name, ours in zip(names, self.parameters, strict=True) if ours in values}
+
+    def headers(self, world: World) -> dict[str, str]:
+        """What a request needs beside a key: the signature, where one is asked for."""
+        if not self.signed:
+            return {}
+        return signed_headers(world.webhook_secret, httpx.Request("POST", "/", json=self.body).content)
 
     def url_with(self, values: Mapping[str, str], query: str) -> str:
         """The address with more in its query."""
@@ -121,6 +148,7 @@ def _routes(document: dict[str, Any]) -> Iterator[Route]:
                 path=path,
                 operation=operation["operationId"],
                 open=bool(OPEN_TAGS & set(operation.get("tags", ()))),
+                signed={"webhookSignature": []} in operation.get("security", ()),
                 takes_body="requestBody" in operation,
             )
 
@@ -137,6 +165,9 @@ class World:
     memory_id: str
     user_id: str
     erasure_id: str
+    working_agent_id: str
+    webhook_id: str
+    webhook_secret: str
 
     def values(self) -> dict[str, str]:
         """Its ids by the names that they have in addresses."""
@@ -157,7 +188,17 @@ async def make_world(api: Api, owner: Person, person: Person | None = None) -> W
     memory_id = await make_memory(owner, agent["id"], str(person.caller.user_id))
     told = (str(said.thread_id), str(said.message_id), str(said.metadata.run_id))
     erasure_id = await make_erasure(api, person.caller)
-    return World(agent["id"], *told, str(key.id), memory_id, str(erasable.user_id), erasure_id)
+    working = await make_working_agent(owner)
+    hook = await api.container.webhooks.create(owner.caller, UUID(working), WebhookCreate(name="to be deleted"))
+    held = (str(key.id), memory_id, str(erasable.user_id), erasure_id)
+    return World(agent["id"], *told, *held, working, str(hook.id), hook.secret)
+
+
+async def make_working_agent(owner: Person) -> str:
+    """The id of an agent that events set off."""
+    steps = [{"kind": "prompt", "id": "sum", "prompt": "Sum up the input."}]
+    workflow = {"trigger_type": "event", "steps": steps}
+    return (await owner.make_agent(name="Works", type="workflow", workflow=workflow))["id"]
 
 
 async def make_memory(owner: Person, agent_id: str, user_id: str) -> str:

@@ -48,7 +48,7 @@ def fuzzed(
 ) -> int:
     """Make up requests for one operation and judge every answer; how many there were."""
     operation = schemathesis.openapi.from_dict(document)[route.path][route.method]
-    known = {name: value for name, value in {**ids, **VERSIONS}.items() if name in route.parameters}
+    known = route.known({**ids, **VERSIONS})
     count = 0
     with requests.Session() as session:
         session.trust_env = False

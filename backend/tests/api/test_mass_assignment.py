@@ -71,7 +71,7 @@ async def test_fields_of_the_server_are_refused(api: Api, owner: Connection) -> 
     person = await api.owner()
     world = await make_world(api, person)
     before = await owner.fetchrow(_EVERYTHING)
-    routes = [route for route in all_routes(api.app) if route.takes_body]
+    routes = [route for route in all_routes(api.app) if route.takes_body and not route.signed]  # an event is any JSON
     tries = 0
     for route in routes:
         fields = owned_fields(document, body_schema(document, route))

@@ -50,7 +50,7 @@ async def column(api: Api, kind: str) -> dict[str, int]:
         told = {"thread_id": chat["thread_id"], "message_id": chat["message_id"], "run_id": chat["metadata"]["run_id"]}
         told |= {"memory_id": memory_id, "user_id": user_id}
         told["erasure_id"] = await make_erasure(api, replace(owner.caller, user_id=UUID(user_id)))
-        return await statuses(api, owner, World(**{**world.values(), **told}), **headers)
+        return await statuses(api, owner, replace(world, **told), **headers)
     person = await api.colleague(owner, next(role for role in ROLES if role == kind))
     return await statuses(api, person, await make_world(api, owner, person))
 
@@ -71,6 +71,9 @@ async def test_the_matrix_of_roles(api: Api) -> None:
 def test_the_matrix_follows_the_rules() -> None:
     """Read by a machine as well as by people: nobody is 401, a higher role may do all that a lower one may."""
     for route, row in json.loads(MATRIX.read_text()).items():
+        if route.startswith("POST /api/v1/hooks/"):
+            assert set(row.values()) == {401}, f"{route}: a key must not stand in for a signature"
+            continue
         if row["nobody"] != 401:
             assert route.split(" ")[1].startswith(("/healthz", "/readyz", "/metrics", "/problems")), route
             continue
@@ -112,7 +115,7 @@ async def test_credentials_that_open_nothing(api: Api) -> None:
         "Bearer numen_sk_\N{SNOWMAN}",
     ]
     async with RawConnection(api.port) as connection:
-        for route in await closed_routes(api):
+        for route in [one for one in await closed_routes(api) if not one.signed]:
             for credential in credentials:
                 body = json.dumps(route.body).encode() if route.takes_body else None
                 headers = {"authorization": credential, "content-type": "application/json"}
