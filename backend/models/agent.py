@@ -74,8 +74,11 @@ class ContractParts(FrozenModel):
                 yield ("workflow",), "a workflow agent needs a workflow section with at least one step"
             elif not self.workflow.steps:
                 yield ("workflow", "steps"), "a workflow agent needs at least one step"
-        elif self.type != "autonomous" and self.workflow is not None:
-            yield ("workflow",), f"only workflow and autonomous agents have a workflow; this one is {self.type}"
+        elif self.workflow is not None:
+            if self.type != "autonomous":
+                yield ("workflow",), f"only workflow and autonomous agents have a workflow; this one is {self.type}"
+            elif self.workflow.steps:
+                yield ("workflow", "steps"), "an autonomous agent plans its own steps; only a workflow agent has them"
         if self.workflow is not None:
             yield from self._tool_problems(self.workflow)
 

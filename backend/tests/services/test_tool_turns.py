@@ -1,4 +1,4 @@
-"""Turns in which the model uses tools: in parallel, with wrong arguments, without an end, and with people asked first."""
+"""Turns with tools: in parallel, with wrong arguments, without an end, and with people who are asked first."""
 
 from __future__ import annotations
 
