@@ -1,0 +1,107 @@
+"""Which crisis a text speaks of: phrases that say it, less those that only sound like it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, get_args
+
+from backend.models.run import CrisisKind
+from backend.services.crisis.folding import Folding
+from backend.services.crisis.phrase_set import Found, PhraseSet
+from backend.services.crisis.spelling import Spelling
+
+_MOST_URGENT_FIRST: tuple[CrisisKind, ...] = ("medical_emergency", "suicide", "harm_to_others", "self_harm")
+_VOID = "void: "
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What its phrases mean, and in which contexts they mean nothing here and now."""
+
+    kind: CrisisKind
+    unless: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CrisisReader:
+    """The rules of the JSON files beside this one, compiled."""
+
+    folding: Folding
+    crisis: PhraseSet
+    groups: Mapping[str, _Group]
+    harmless: PhraseSet
+    contexts: PhraseSet
+    now: Mapping[str, frozenset[str]]
+    light: frozenset[str]
+
+    def read(self, text: str) -> CrisisKind | None:
+        """The most urgent kind of crisis in the text, if any."""
+        kinds: set[CrisisKind] = set()
+        for words in self.folding.sentences(text):
+            kinds.update(self._kinds(words))
+            if _MOST_URGENT_FIRST[0] in kinds:
+                break
+        return next((kind for kind in _MOST_URGENT_FIRST if kind in kinds), None)
+
+    def _kinds(self, words: Sequence[str]) -> Iterator[CrisisKind]:
+        found = list(self.crisis.find(words))
+        if not found:
+            return
+        contexts = self._contexts(words)
+        elsewhere = [one for one in found if self._is_elsewhere(one, words, contexts)]
+        harmless = [*self.harmless.find(words), *elsewhere]
+        for one in found:
+            if one not in elsewhere and not any(self._excuses(other, one, words) for other in harmless):
+                yield self.groups[one.label].kind
+
+    def _is_elsewhere(self, crisis: Found, words: Sequence[str], contexts: frozenset[str]) -> bool:
+        """Whether it is said of another time, or of nobody here. What `is` so cannot be long over."""
+        told = set(words[crisis.start : crisis.end])
+        return any(told.isdisjoint(self.now[one]) for one in self.groups[crisis.label].unless & contexts)
+
+    def _excuses(self, harmless: Found, crisis: Found, words: Sequence[str]) -> bool:
+        """Whether a harmless phrase says what the words of the other one mean. The longer of the two knows better."""
+        return not harmless.within(crisis) and not self.light.issuperset(words[harmless.shared(crisis)])
+
+    def _contexts(self, words: Sequence[str]) -> frozenset[str]:
+        labels = {one.label for one in self.contexts.find(words)}
+        return frozenset(label for label in labels if f"{_VOID}{label}" not in labels)
+
+
+@cache
+def crisis_reader() -> CrisisReader:
+    """The one reader of this process. A mistake in a file is a `ValueError`."""
+    classes, table = _data("word_classes.json"), _data("words.json")
+    crisis = _data("crisis_phrases.json")["groups"]
+    contexts = _data("contexts.json")
+    fillers = table["fillers"]
+    groups = {one["name"]: _Group(_kind(one["kind"]), _known(one["unless"], contexts)) for one in crisis}
+    crisis_set = PhraseSet({one["name"]: one["phrases"] for one in crisis}, classes, fillers)
+    harmless = _data("harmless_phrases.json")["groups"]
+    harmless_set = PhraseSet({one["why"]: one["phrases"] for one in harmless}, classes, fillers)
+    voids = {f"{_VOID}{name}": one["void"] for name, one in contexts.items()}
+    context_set = PhraseSet({name: one["phrases"] for name, one in contexts.items()} | voids, classes, fillers)
+    now = {name: frozenset[str](one.get("not_with", ())) for name, one in contexts.items()}
+    spelling = Spelling(table, crisis_set.words | harmless_set.words | context_set.words | set(fillers))
+    return CrisisReader(
+        Folding(spelling), crisis_set, groups, harmless_set, context_set, now, frozenset(table["light"])
+    )
+
+
+def _kind(name: str) -> CrisisKind:
+    kinds: tuple[CrisisKind, ...] = get_args(CrisisKind)
+    return kinds[kinds.index(name)]  # pyright: ignore[reportArgumentType] — a name that is none fails here
+
+
+def _known(names: Sequence[str], contexts: Mapping[str, Any]) -> frozenset[str]:
+    if unknown := set(names) - set(contexts):
+        raise ValueError(f"crisis_phrases.json names contexts that contexts.json does not have: {sorted(unknown)}")
+    return frozenset(names)
+
+
+def _data(name: str) -> dict[str, Any]:
+    return json.loads(files("backend.services.crisis").joinpath(name).read_bytes())
