@@ -1,14 +1,16 @@
-"""The offline provider's wording: every phrase comes from `offline.md`, the traits choose among them."""
+"""The offline provider's wording: every phrase comes from a template, the traits choose among them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from string import Template
 
 from backend.models.agent import AgentContract
 
+TEMPLATES = ("offline.md", "offline_script.md")
 CASUAL_BELOW, FORMAL_FROM = 35, 70
 SHORTEST_CUT = 5
 _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -37,9 +39,9 @@ class OfflinePhrases:
 
 @cache
 def sections() -> dict[str, tuple[str, ...]]:
-    """The phrases of `offline.md` by their kind."""
-    text = files("backend.prompts.templates").joinpath("offline.md").read_text("utf-8")
-    parts = _SECTION.split(text)[1:]
+    """The phrases of the templates by their kind."""
+    folder = files("backend.prompts.templates")
+    parts = [part for name in TEMPLATES for part in _SECTION.split(folder.joinpath(name).read_text("utf-8"))[1:]]
     return {
         kind.strip(): tuple(line[2:].strip() for line in body.splitlines() if line.startswith("- "))
         for kind, body in zip(parts[::2], parts[1::2], strict=True)
@@ -52,6 +54,13 @@ def word_list(name: str) -> frozenset[str]:
     return frozenset(word for line in word_lists(name) for word in line)
 
 
+@cache
+def ordered(name: str) -> tuple[str, ...]:
+    """The same in the order in which they are listed."""
+    return tuple(word.strip() for line in sections()[f"words: {name}"] for word in line.split(","))
+
+
+@cache
 def word_lists(name: str) -> tuple[frozenset[str], ...]:
     """The same, each line by itself."""
     return tuple(frozenset(word.strip() for word in line.split(",")) for line in sections()[f"words: {name}"])
@@ -67,6 +76,12 @@ def inline(text: str) -> str:
     text = text.strip()
     capital_word = len(text) > 1 and text[0].isupper() and (text[1].islower() or text[1] == " ")
     return text[0].lower() + text[1:] if capital_word and not text.startswith(("I ", "I'")) else text
+
+
+def enumerated(things: Sequence[str], joint: str = "and") -> str:
+    """Several things in one phrase: `a, b and c`."""
+    *most, last = [*things] or [""]
+    return f"{', '.join(most)} {joint} {last}" if most else last
 
 
 def capital(text: str) -> str:

@@ -1,0 +1,151 @@
+"""What one message says about the fields of an interview, read by rule out of plain sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from backend.gateways.offline_changes import OfflineChanges
+from backend.gateways.offline_choices import nouns
+from backend.gateways.offline_hearing import (
+    agrees,
+    asks,
+    begins_question,
+    begins_with,
+    declines,
+    is_assent,
+    is_small_talk,
+    made_of,
+    opened,
+    plain_words,
+    refuses,
+    sentences_in,
+    straightened,
+)
+from backend.gateways.offline_lists import is_wish, things
+from backend.gateways.offline_picking import OfflinePicking
+from backend.gateways.offline_recollection import LONGEST_HEARD
+from backend.gateways.text_cleaner import clean
+from backend.models.interview import InterviewField
+from backend.models.interview_progress import HeardAnswers
+from backend.ports.tasks import ReadAnswers
+
+_BLANKS = re.compile(r"[^\S\n]+")
+_LINES = re.compile(r"\s*\n\s*")
+_BULLET = re.compile(r"(?:[-*•·–—]|\(?\d{1,2}[.):]|\(?[a-h][.)]) |.*\b1[.)] .*\b2[.)] ", re.IGNORECASE)
+_MORE = re.compile(r"\b(?:also|too|as well|another|in addition|one more|additionally|besides)\b", re.IGNORECASE)
+_CLOSED_QUESTION = re.compile(
+    r"(?:and )?(?:do|does|did|is|are|am|can|could|may|would|will|shall|should|have|has|was|were)\b", re.IGNORECASE
+)
+
+
+def read_answers(task: ReadAnswers) -> HeardAnswers:
+    """What the message says: answers, corrections, fields left out, and whether it agrees to what was read back."""
+    return _Reading(task).heard()
+
+
+class _Reading:
+    """One message on its way to answers."""
+
+    def __init__(self, task: ReadAnswers) -> None:
+        self._progress = task.progress
+        self._fields = task.interview.fields
+        self._message = task.message
+        heard = straightened(clean(task.message[:LONGEST_HEARD]))
+        self._text = _LINES.sub("\n", _BLANKS.sub(" ", heard)).strip()
+        self._asked = next((field for field in self._fields if field.name == task.progress.asked), None)
+        self._changes = OfflineChanges(task.interview, task.progress)
+        self._picking = OfflinePicking(task.interview, task.progress, self._changes)
+
+    def heard(self) -> HeardAnswers:
+        told = [sentence for line in self._text.split("\n") for sentence in self._told(line)]
+        left: list[str] = []
+        for sentence in told:
+            rest = self._changes.take(sentence)
+            left.append(self._picking.take(rest) if plain_words(rest) else "")
+        left = [rest for rest in left if plain_words(rest)]
+        self._picking.answer_asked(" ".join(told))
+        self._picking.take_hinted()
+        if self._asked is not None and self._is_declined(left):
+            if not self._asked.required and self._asked.name not in self._changes.answers:
+                self._changes.passed.append(self._asked.name)
+        else:
+            self._take_asked(told, left)
+            self._take_wishes(left)
+        return self._result()
+
+    def _told(self, line: str) -> list[str]:
+        """The sentences of a line that tell something. A line of a list stays one piece."""
+        if _BULLET.match(line):
+            return [line]
+        told = [sentence for sentence in sentences_in(line) if not asks(sentence) or self._is_tentative(sentence)]
+        return [sentence for sentence in told if not (self._progress.read_back and self._is_verdict(sentence))]
+
+    def _is_verdict(self, sentence: str) -> bool:
+        return made_of(plain_words(sentence), "no", "agreed", "politeness")
+
+    def _is_tentative(self, sentence: str) -> bool:
+        """Whether a sentence with a question mark answers all the same: `Calm, maybe?`"""
+        is_choice = self._asked is not None and self._asked.kind == "choice"
+        return is_choice and not begins_question(sentence)
+
+    def _take_asked(self, told: Sequence[str], left: Sequence[str]) -> None:
+        """Take what answers the text or the list that was asked for."""
+        asked = self._asked
+        if asked is None or asked.kind == "choice" or asked.name in self._changes.answers:
+            return
+        if asked.kind == "list":
+            kept = [sentence for sentence in left if not (is_assent(sentence) or declines(sentence))]
+            self._changes.extend(asked, things("\n".join(kept), nouns(asked)))
+        elif self._is_answer(asked, left):
+            is_whole = "".join(told) == "".join(left) and len(told) == len(self._sentences())
+            text = self._message if is_whole else " ".join(left)
+            answer = clean(text).strip()
+            self._changes.answers[asked.name] = opened(answer, "bare opening", "greeting") or answer
+
+    def _sentences(self) -> list[str]:
+        return [sentence for line in self._text.split("\n") for sentence in sentences_in(line)]
+
+    def _is_answer(self, asked: InterviewField, left: Sequence[str]) -> bool:
+        text = " ".join(left)
+        if asked.required and _CLOSED_QUESTION.match(asked.question):
+            return (bool(left) and not is_small_talk(text)) or plain_words(text)[:1] in {("yes",), ("no",)}
+        return bool(left) and not (is_small_talk(text) or declines(text) or plain_words(text) in {("yes",), ("yeah",)})
+
+    def _take_wishes(self, left: Sequence[str]) -> None:
+        """Take wishes into a list that nobody asked for: an open one, or, when they say `also`, one with answers."""
+        if self._asked is not None and self._asked.kind != "choice":
+            return
+        lists = [field for field in self._fields if field.kind == "list"]
+        opens = [field for field in lists if not self._progress.answers.get(field.name)]
+        opens.sort(key=lambda field: not field.required)
+        for field in (opens or lists)[:1]:
+            if field.name in self._changes.answers:
+                continue
+            wishes = [
+                sentence for sentence in left if is_wish(sentence, nouns(field)) and (opens or self._is_more(sentence))
+            ]
+            self._changes.extend(field, things("\n".join(wishes), nouns(field)))
+
+    def _is_more(self, sentence: str) -> bool:
+        return self._progress.read_back or bool(_MORE.search(sentence))
+
+    def _is_declined(self, left: Sequence[str]) -> bool:
+        """Whether the message has nothing to say to what was asked."""
+        said = plain_words(" ".join(left))
+        length = begins_with(said, "declining at once")
+        return declines(" ".join(left)) or bool(length and not {"but", "except", "only"}.intersection(said))
+
+    def _result(self) -> HeardAnswers:
+        answers = {name: answer for name, answer in self._changes.answers.items() if name not in self._changes.passed}
+        if self._progress.read_back:
+            # What was only said again is no correction.
+            answers = {name: new for name, new in answers.items() if new != self._progress.answers.get(name)}
+        passed = tuple(dict.fromkeys(self._changes.passed))
+        confirms: bool | None = None
+        if self._progress.read_back:
+            if answers or passed or refuses(self._text):
+                confirms = False
+            elif agrees(self._text):
+                confirms = True
+        return HeardAnswers(answers=answers, passed=passed, confirms=confirms)
