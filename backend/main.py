@@ -11,7 +11,22 @@ from starlette.middleware.cors import CORSMiddleware
 
 from backend import __version__
 from backend.container import Container, open_container
-from backend.routers import agents, api_keys, chat, erasures, health, me, memories, problem_types, schemas, threads
+from backend.routers import (
+    agents,
+    api_keys,
+    chat,
+    erasures,
+    health,
+    me,
+    memories,
+    problem_types,
+    runs,
+    schedules,
+    schemas,
+    sessions,
+    threads,
+    webhooks,
+)
 from backend.routers.problems import install_problems
 from backend.routers.request_context import RequestContext
 from backend.routers.request_guard import RequestGuard
@@ -52,7 +67,7 @@ def create_app(settings: Settings | None = None, opened: Container | None = None
         telemetry={"tracing": False, "metrics": False, "logs": False},  # our own cost less and name fewer things
     )
     install_problems(app)
-    for part in (agents, threads, chat, memories, me, api_keys, erasures, schemas):
+    for part in (agents, threads, chat, runs, sessions, schedules, webhooks, memories, me, api_keys, erasures, schemas):
         app.router.routes.extend(part.router.routes)  # an included router matches each request twice
     app.include_router(health.router)
     app.include_router(problem_types.router)

@@ -10,14 +10,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from backend.container.memory import MemoryParts, erasing_relay, extracting_relay, memory_jobs, open_memory, warm_up
-from backend.container.tools import open_tool_servers
+from backend.container.runs import RunGround, RunParts, build_runs
+from backend.container.tools import build_toolbox, open_tool_servers
 from backend.embedded.data_folder import DataFolderLock
 from backend.embedded.postgres import EmbeddedPostgres
 from backend.errors import Misconfigured
 from backend.gateways.contract_files import DiskContractFiles
 from backend.gateways.model_router import ModelRouter
 from backend.gateways.offline_model import OfflineModel
-from backend.graphs.compiled_agents import GraphCache, load_compiler
+from backend.graphs.compiled_agents import load_compiler
 from backend.models.tenant import ADMIN_USER_ID, DEFAULT_TENANT_ID, Caller, Role
 from backend.services.access_service import AccessService
 from backend.services.agent_interaction_service import AgentInteractionService
@@ -25,6 +26,7 @@ from backend.services.agent_memory import AgentMemory
 from backend.services.agent_service import AgentService
 from backend.services.contract_check import ContractCheck
 from backend.services.contract_mirror import KIND, ContractMirror
+from backend.services.crisis.crisis_gate import CrisisGate
 from backend.services.erasure_service import ErasureService
 from backend.services.idempotency_service import IdempotencyService
 from backend.services.janitor import Janitor
@@ -35,9 +37,17 @@ from backend.services.readiness_service import ReadinessService
 from backend.services.receipt_service import ReceiptService
 from backend.services.run_registry import RunRegistry
 from backend.services.run_service import RunService
+from backend.services.schedule_service import ScheduleService
+from backend.services.scheduled_runs import KIND as SCHEDULED
+from backend.services.scheduled_runs import ScheduledRuns
+from backend.services.scheduler import Scheduler
+from backend.services.script_writer import ScriptWork
+from backend.services.session_service import SessionService
+from backend.services.session_turns import SessionTurns
+from backend.services.task_service import TaskService
 from backend.services.thread_manager import ThreadManager
-from backend.services.thread_turns import ThreadTurns
 from backend.services.turn_ledger import TurnLedger
+from backend.services.webhook_service import WebhookService
 from backend.stores.database import Database, open_pool
 from backend.stores.roles import Logins
 from backend.stores.schema import bring_up_to_date, create_database
@@ -46,7 +56,7 @@ from backend.telemetry import Metrics
 
 if TYPE_CHECKING:
     from backend.gateways.jwt_tokens import JwtTokens
-    from backend.ports import Clock, LanguageModel, TokenVerifier
+    from backend.ports import Clock, LanguageModel, TokenVerifier, ToolServers
     from backend.settings import Settings
 
 DATABASE_NAME = "numen"
@@ -75,7 +85,11 @@ class Container:
     memories: MemoryService
     receipts: ReceiptService
     erasures: ErasureService
+    tasks: TaskService
     runs: RunService
+    sessions: SessionService
+    schedules: ScheduleService
+    webhooks: WebhookService
     readiness: ReadinessService
     relay: OutboxRelay
     memory: MemoryParts
@@ -172,7 +186,10 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
         extracting = extracting_relay(stack, settings, database, memory, model, catalog)
         erasing = erasing_relay(settings, database, memory, logins)
         registry = RunRegistry()
-        runs = RunService(database, registry)
+        parts = _runs(settings, memory, extracting, registry, catalog, model, servers)
+        scheduled = OutboxRelay(
+            database, {SCHEDULED: ScheduledRuns(database, parts.tasks.start_order).deliver}, metrics
+        )
         access = _access(settings, database, tokens, clock)
         container = Container(
             settings=settings,
@@ -181,24 +198,31 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
             idempotency=IdempotencyService(database),
             agents=AgentService(database, ContractCheck(catalog, model.names, servers), relay, clock),
             threads=ThreadManager(database),
-            interactions=_interactions(settings, memory, extracting, registry, catalog, model),
+            interactions=parts.interactions,
             memories=MemoryService(database, memory.engine),
             receipts=ReceiptService(database, memory.engine),
             erasures=ErasureService(database, access, registry, erasing.wake),
-            runs=runs,
+            tasks=parts.tasks,
+            runs=parts.runs,
+            sessions=SessionService(database, parts.interactions, parts.driver),
+            schedules=ScheduleService(database),
+            webhooks=WebhookService(database, parts.tasks.start_order, clock),
             readiness=ReadinessService(database, relay, memory.relay, memory.reindex),
             relay=relay,
             memory=memory,
             metrics=metrics,
         )
-        jobs = memory_jobs(memory, extracting, erasing)
-        janitor = Janitor(database, container.idempotency, relay, runs, mirror, catalog, model, jobs)
-        await _set_to_work(stack, container, janitor, extracting, erasing)
+        jobs = memory_jobs(memory, extracting, erasing, scheduled)
+        janitor = Janitor(database, container.idempotency, relay, parts.runs, mirror, catalog, model, jobs)
+        scheduler = Scheduler(database, scheduled.wake, metrics)
+        await _set_to_work(stack, container, janitor, scheduler, extracting, erasing, scheduled)
         stack.push_async_callback(registry.close, settings.shutdown_seconds / 2)
         yield container
 
 
-async def _set_to_work(stack: AsyncExitStack, container: Container, janitor: Janitor, *more: OutboxRelay) -> None:
+async def _set_to_work(
+    stack: AsyncExitStack, container: Container, janitor: Janitor, scheduler: Scheduler, *more: OutboxRelay
+) -> None:
     """Start what works in the background; on the way out it is stopped, and what is due is delivered."""
     await janitor.take_over(alone=container.settings.embedded)
     database, memory, limit = container.database, container.memory, container.settings.database_pool_size
@@ -206,35 +230,42 @@ async def _set_to_work(stack: AsyncExitStack, container: Container, janitor: Jan
     for one in (memory.relay, container.relay):
         stack.push_async_callback(one.drain, container.settings.shutdown_seconds / 8)
     relays = (container.relay, memory.relay, *more)
-    loops = (*(one.run() for one in relays), janitor.run(), warm_up(memory), asyncio.to_thread(load_compiler))
+    working = (*(one.run() for one in relays), janitor.run(), scheduler.run())
+    loops = (*working, warm_up(memory), asyncio.to_thread(load_compiler))
     for loop in loops:
         stack.push_async_callback(_cancel, asyncio.create_task(loop))
 
 
-def _interactions(
+def _runs(
     settings: Settings,
     memory: MemoryParts,
     extracting: OutboxRelay,
     registry: RunRegistry,
     catalog: ModelCatalog,
     model: LanguageModel,
-) -> AgentInteractionService:
+    servers: ToolServers,
+) -> RunParts:
     engine = memory.engine
+    remembering = AgentMemory(engine, extraction=settings.memory_extraction)
 
     def remembered() -> None:
         memory.relay.wake()
         extracting.wake()
 
-    return AgentInteractionService(
+    ground = RunGround(
+        database=engine.database,
         ledger=TurnLedger(engine.database, settings.llm_total_seconds, on_remembered=remembered),
-        runs=registry,
-        turns=ThreadTurns(settings.llm_total_seconds),
-        graphs=GraphCache(),
+        registry=registry,
         catalog=catalog,
         model=model,
-        memory=AgentMemory(engine, extraction=settings.memory_extraction),
+        memory=remembering,
+        gate=CrisisGate(settings.region),
+        sessions=SessionTurns(),
+        scripts=ScriptWork(engine.database),
         metrics=engine.metrics,
+        patience_seconds=settings.llm_total_seconds,
     )
+    return build_runs(ground, lambda ask: build_toolbox(servers, engine, remembering, ask))
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
