@@ -19,6 +19,7 @@ Dial = Callable[[], httpx2.AsyncBaseTransport]
 """Makes what connects; it is given numeric addresses only."""
 
 LARGEST_ANSWERS_BYTES = 4 * 1024 * 1024
+MOST_LINES = 20_000
 MOST_REQUESTS = 50
 _MOST_ADDRESSES = 4
 
@@ -43,7 +44,8 @@ def dial() -> httpx2.AsyncBaseTransport:
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
-    """One conversation's way out; make one for each. All answers together may have `largest_answers` bytes.
+    """One conversation's way out; make one for each. All answers together may have `largest_answers` bytes, and those
+    that are streams of events `MOST_LINES` lines: the smallest events cost the most.
 
     Errors of requests, besides those of httpx2: `Blocked`, `TooMuch`; the first is kept in `refused`, because the
     libraries on top swallow some. Each host has connections of its own: a kept one was proven to be that host's.
@@ -62,6 +64,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self._resolver = resolver
         self._dial = dial
         self._largest = self._bytes_left = largest_answers
+        self._lines_left = MOST_LINES
         self._requests_left = most_requests
         self._ways: dict[str, httpx2.AsyncBaseTransport] = {}
         self.refused: Blocked | TooMuch | None = None
@@ -84,7 +87,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             await response.aclose()
             raise self._refuse(TooMuch("its answer is compressed although that was not asked for"))
         if isinstance(response.stream, httpx2.AsyncByteStream):
-            response.stream = _CountedStream(response.stream, self._count)
+            of_events = response.headers.get("content-type", "").lower().startswith("text/event-stream")
+            response.stream = _CountedStream(response.stream, self._count_events if of_events else self._count)
         return response
 
     async def aclose(self) -> None:
@@ -109,10 +113,16 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             raise self._refuse(Blocked("its name does not lead to a public address"))
         return addresses[:_MOST_ADDRESSES]
 
-    def _count(self, received: int) -> None:
-        self._bytes_left -= received
+    def _count(self, received: bytes) -> None:
+        self._bytes_left -= len(received)
         if self._bytes_left < 0:
             raise self._refuse(TooMuch(f"it sends more than {self._largest:,} bytes"))
+
+    def _count_events(self, received: bytes) -> None:
+        self._count(received)
+        self._lines_left -= received.count(b"\n") + received.count(b"\r")
+        if self._lines_left < 0:
+            raise self._refuse(TooMuch(f"it sends more than {MOST_LINES:,} lines of events"))
 
     def _refuse(self, reason: Blocked | TooMuch) -> Blocked | TooMuch:
         self.refused = self.refused or reason
@@ -144,7 +154,7 @@ def _directed(request: httpx2.Request, address: str) -> httpx2.Request:
 
 
 class _CountedStream(httpx2.AsyncByteStream):
-    def __init__(self, inner: httpx2.AsyncByteStream, count: Callable[[int], None]) -> None:
+    def __init__(self, inner: httpx2.AsyncByteStream, count: Callable[[bytes], None]) -> None:
         self._inner = inner
         self._count = count
 
@@ -152,7 +162,7 @@ class _CountedStream(httpx2.AsyncByteStream):
         chunks = aiter(self._inner)
         try:
             async for chunk in chunks:
-                self._count(len(chunk))
+                self._count(chunk)
                 yield chunk
         finally:
             if isinstance(chunks, AsyncGenerator):

@@ -22,6 +22,7 @@ from mcp.types import Implementation
 
 from backend.errors import ToolTimeout, ToolUnavailable
 from backend.gateways.guarded_transport import LARGEST_ANSWERS_BYTES, Dial, GuardedTransport, dial
+from backend.gateways.mcp_replies import replies_of
 
 if TYPE_CHECKING:
     from backend.gateways.address_policy import AddressPolicy
@@ -116,7 +117,7 @@ async def _talk(
             streams = streamable_http_client(
                 server.url, http_client=http, terminate_on_close=False, max_sse_event_size=LARGEST_ANSWERS_BYTES
             )
-            async with Client(streams, cache=None, client_info=_US) as client:
+            async with Client(replies_of(streams), cache=None, client_info=_US) as client:
                 answers.append(await doing(client.session))
                 limit.deadline = anyio.current_time() + _GOODBYE_SECONDS
                 if session_ids:

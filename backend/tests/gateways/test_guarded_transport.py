@@ -176,6 +176,18 @@ async def test_an_endless_answer_is_read_up_to_the_limit() -> None:
     assert Endless.taken == 51_000
 
 
+async def test_a_stream_of_the_smallest_events_ends_sooner() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        kind = request.url.path.removeprefix("/")
+        stream = httpx2.ByteStream(b":\n" * 30_000)
+        return httpx2.Response(200, headers={"content-type": f"text/{kind}"}, stream=stream)
+
+    async with client(RecordedWays(answer), answering([PUBLIC])) as http_client:
+        assert len((await http_client.get("https://tools.example.com/plain")).content) == 60_000
+        with pytest.raises(TooMuch, match="20,000 lines"):
+            await http_client.get("https://tools.example.com/event-stream; charset=utf-8")
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity, gzip"])
 async def test_a_bomb_is_not_unpacked(encoding: str) -> None:
     bomb = zlib.compress(bytes(10_000_000))

@@ -1,7 +1,7 @@
 """A server that speaks just enough MCP to do it wrong: each method answers what a test says, to the last byte.
 
 It lives in the event loop of the test. Where nothing else is said it shakes hands as servers before 2026 did, offers no
-tools, and keeps no session.
+tools, and keeps no session unless it is given the id of one.
 """
 
 from __future__ import annotations
@@ -11,13 +11,25 @@ import contextlib
 import inspect
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 Params = Mapping[str, Any]
 Answer = bytes | Callable[[Params], Any] | Callable[[asyncio.StreamWriter], Awaitable[None]]
-"""An HTTP answer as it is; or what makes a result of the parameters (see `result`); or what writes (see `writing`)."""
+"""An HTTP answer as it is; or what makes a result of the parameters; or what writes, and hangs up when it returns."""
 
-HELLO: dict[str, Any] = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "raw", "version": "1"}}
+HELLO: dict[str, Any] = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {"tools": {}},
+    "serverInfo": {"name": "raw", "version": "1"},
+}
+
+
+class RpcError(Exception):
+    """What a method raises to answer with an error."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def http(body: bytes = b"", *, status: str = "200 OK", kind: str = "application/json", more: str = "") -> bytes:
@@ -36,6 +48,11 @@ def event(message: Any) -> bytes:
     return f"event: message\r\ndata: {json.dumps(message)}\r\n\r\n".encode()
 
 
+def saying(result: Any) -> Callable[[Params], Any]:
+    """The same result, whatever is asked."""
+    return lambda _: result
+
+
 async def hang(_: asyncio.StreamWriter) -> None:
     """Never answer."""
     await asyncio.Event().wait()
@@ -47,6 +64,18 @@ def then_hang(beginning: bytes) -> Callable[[asyncio.StreamWriter], Awaitable[No
     async def write(writer: asyncio.StreamWriter) -> None:
         writer.write(beginning)
         await hang(writer)
+
+    return write
+
+
+def then_hang_up(beginning: bytes) -> Callable[[asyncio.StreamWriter], Awaitable[None]]:
+    """Answer this much, and close the connection."""
+
+    async def write(writer: asyncio.StreamWriter) -> None:
+        writer.write(beginning)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
 
     return write
 
@@ -66,23 +95,22 @@ def for_ever(beginning: bytes, piece: bytes) -> Callable[[asyncio.StreamWriter],
 class RawMcpServer:
     """Get one by `raw_mcp_server`. `answers` is by JSON-RPC method, or by HTTP method for requests without a body."""
 
-    def __init__(self, answers: Mapping[str, Any] | None = None) -> None:
-        self.answers: dict[str, Any] = {
+    def __init__(self, answers: Mapping[str, Answer] | None = None, session_id: str = "") -> None:
+        self.answers: dict[str, Answer] = {
             "server/discover": http(status="400 Bad Request", kind="text/plain"),
-            "initialize": lambda _: HELLO,  # pyright: ignore[reportUnknownLambdaType]
+            "initialize": saying(HELLO),
             "notifications/initialized": http(status="202 Accepted"),
-            "tools/list": lambda _: {"tools": []},  # pyright: ignore[reportUnknownLambdaType]
+            "tools/list": saying({"tools": []}),
             "DELETE": http(),
             "GET": http(status="405 Method Not Allowed"),
             **(answers or {}),
         }
+        self._session_id = session_id
         self.asked: list[str] = []
         """The methods in the order in which they came."""
         self.heads: list[str] = []
         self.connections: set[asyncio.Task[None]] = set()
         """Those that are open."""
-        self.sent = 0
-        """Bytes that the other side took."""
         self.port = 0
 
     @property
@@ -94,63 +122,67 @@ class RawMcpServer:
         return f"127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer what comes on this connection, until the other side has gone."""
         task = asyncio.current_task()
         assert task is not None
         self.connections.add(task)
-        answering = asyncio.create_task(self._requests(reader, writer))
         try:
-            # A hanging answer ends when the client has gone.
-            watching = asyncio.create_task(self._until_gone(writer))
-            await asyncio.wait({answering, watching}, return_when=asyncio.FIRST_COMPLETED)
-            for one in (answering, watching):
-                one.cancel()
-            await asyncio.gather(answering, watching, return_exceptions=True)
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                while await self._exchange(reader, writer):
+                    await writer.drain()
         finally:
             writer.transport.abort()
             self.connections.discard(task)
 
-    async def _until_gone(self, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-    async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                self.heads.append(head)
-                lines = head.lower().split("\r\n")
-                length = next((int(line.partition(":")[2]) for line in lines if line.startswith("content-length:")), 0)
-                body: dict[str, Any] = json.loads(await reader.readexactly(length)) if length else {}
-                method = str(body.get("method") or head.partition(" ")[0])
-                self.asked.append(method)
-                await self._answer(method, body, writer)
-                await writer.drain()
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        self.heads.append(head)
+        lines = head.lower().split("\r\n")
+        length = next((int(line.partition(":")[2]) for line in lines if line.startswith("content-length:")), 0)
+        body: dict[str, Any] = json.loads(await reader.readexactly(length)) if length else {}
+        method = str(body.get("method") or head.partition(" ")[0])
+        self.asked.append(method)
+        answering = asyncio.create_task(self._answer(method, body, writer))
+        # Nobody sends the next request before the answer, so what can be read meanwhile is the end.
+        leaving = asyncio.create_task(reader.read(1))
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        gone = leaving.done()
+        for one in (answering, leaving):
+            one.cancel()
+        await asyncio.gather(answering, leaving, return_exceptions=True)
+        return not gone
 
     async def _answer(self, method: str, body: Mapping[str, Any], writer: asyncio.StreamWriter) -> None:
-        answer = self.answers[method]
-        if inspect.iscoroutinefunction(answer):
+        # Answers of the client to questions have no method.
+        answer = self.answers.get(method, http(status="202 Accepted"))
+        if isinstance(answer, bytes):
+            writer.write(answer)
+        elif inspect.iscoroutinefunction(answer):
             await answer(writer)
             writer.transport.abort()
-        elif callable(answer):
-            result = answer(body.get("params") or {})
-            writer.write(http(json.dumps({"jsonrpc": "2.0", "id": body.get("id"), "result": result}).encode()))
         else:
-            writer.write(answer)
+            message = {"jsonrpc": "2.0", "id": body.get("id")}
+            try:
+                message["result"] = cast("Callable[[Params], Any]", answer)(body.get("params") or {})
+            except RpcError as error:
+                message["error"] = {"code": error.code, "message": error.args[0]}
+            session = method == "initialize" and self._session_id
+            more = f"mcp-session-id: {session}\r\n" if session else ""
+            writer.write(http(json.dumps(message).encode(), more=more))
 
 
 @contextlib.asynccontextmanager
-async def raw_mcp_server(answers: Mapping[str, Any] | None = None) -> AsyncGenerator[RawMcpServer]:
+async def raw_mcp_server(
+    answers: Mapping[str, Answer] | None = None, session_id: str = ""
+) -> AsyncGenerator[RawMcpServer]:
     """A server for as long as the block goes on; on the way out nobody may be connected any more."""
-    server = RawMcpServer(answers)
+    server = RawMcpServer(answers, session_id)
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server
+    finally:
+        listener.close()
         if server.connections:
             _, still_open = await asyncio.wait(server.connections, timeout=5)
             assert not still_open, "somebody did not hang up"
-    finally:
-        listener.close()
-        for connection in list(server.connections):
-            connection.cancel()
-        await asyncio.gather(*server.connections, return_exceptions=True)
