@@ -57,6 +57,12 @@ async def plant_person(
         *whose, words,
     )  # fmt: skip
     await owner.execute(
+        "INSERT INTO sessions (tenant_id, id, user_id, intake_agent_id, therapy_agent_id, intake_thread_id, progress,"
+        " response, plan, error) VALUES ($1, gen_random_uuid(), $2, $3, $3, $4, $5::text::jsonb, $6, $5::text::jsonb,"
+        " $5::text::jsonb)",
+        *whose, agent_id, threads[0], json.dumps({"goals": [words, _long(words)]}), _long(words),
+    )  # fmt: skip
+    await owner.execute(
         "INSERT INTO webhooks (tenant_id, id, agent_id, user_id, name, secret)"
         " VALUES ($1, gen_random_uuid(), $3, $2, $4, $5)",
         *whose, agent_id, words, words.encode(),
@@ -71,7 +77,14 @@ async def plant_person(
         " VALUES ($1, 'memory.extract', $2, $3::text::jsonb, $4, now() + interval '1 hour')",
         tenant_id, threads[0], json.dumps({"said": words}), words,
     )  # fmt: skip
-    rows = {"users": 1, "threads": 2, "thread_messages": 4 * turns, "runs": 2 * turns, "recalls": 2 * turns}
+    rows = {
+        "users": 1,
+        "threads": 2,
+        "thread_messages": 4 * turns,
+        "runs": 2 * turns,
+        "recalls": 2 * turns,
+        "sessions": 1,
+    }
     rows |= {"memories": turns + 1, "memory_revisions": 2 * turns, "idempotency_keys": 1, "api_keys": 1, "webhooks": 1}
     rows |= {"audit_log": 1, "outbox": 1}
     return Planted(tenant_id, user_id, agent_id, threads, memories, agent_memory, rows)

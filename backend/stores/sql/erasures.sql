@@ -101,6 +101,9 @@ DELETE FROM idempotency_keys
 -- name: delete_messages
 DELETE FROM thread_messages WHERE tenant_id = $1 AND thread_id = ANY ($2::uuid[]);
 
+-- name: delete_sessions
+DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2;
+
 -- name: delete_runs
 DELETE FROM runs WHERE tenant_id = $1 AND thread_id = ANY ($2::uuid[]);
 
@@ -192,6 +195,7 @@ SELECT (SELECT count(*) FROM users WHERE tenant_id = $1 AND id = $2) AS users,
        (SELECT count(*) FROM threads WHERE tenant_id = $1 AND (user_id = $2 OR id = ANY ($3::uuid[]))) AS threads,
        (SELECT count(*) FROM thread_messages WHERE tenant_id = $1 AND thread_id = ANY ($3)) AS thread_messages,
        (SELECT count(*) FROM runs WHERE tenant_id = $1 AND (user_id = $2 OR thread_id = ANY ($3))) AS runs,
+       (SELECT count(*) FROM sessions WHERE tenant_id = $1 AND (user_id = $2 OR intake_thread_id = ANY ($3))) AS sessions,
        (SELECT count(*) FROM memories WHERE tenant_id = $1 AND (user_id = $2 OR thread_id = ANY ($3))) AS memories,
        (SELECT count(*) FROM memory_revisions
          WHERE tenant_id = $1 AND (user_id = $2 OR changed_by = $2)) AS memory_revisions,

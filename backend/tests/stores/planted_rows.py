@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from backend.models.agent import AgentContract
+from backend.models.interview_progress import InterviewProgress
 from backend.models.memory import NewMemory, ScoreParts
 from backend.models.page import NEWEST
 from backend.models.tenant import Caller
@@ -15,14 +16,16 @@ from backend.stores.agents import Author
 from backend.stores.database import Database
 from backend.stores.memory_rows import ShownMemory, StoredReceipt
 from backend.stores.queries import load
+from backend.stores.run_steps import ClaimedRun, NewStep
 from backend.stores.runs import TurnIds
+from backend.stores.sessions import NewSession
 from backend.stores.webhooks import NewWebhook
 from backend.tests.factories import make_tenant
 from backend.tests.models.contracts import contract
 
 APP_FILES = (
-    "agents", "api_keys", "audit", "erasures", "idempotency", "memories", "runs", "schedules", "threads", "users",
-    "webhooks",
+    "agents", "api_keys", "audit", "erasures", "idempotency", "memories", "run_steps", "runs", "schedules",
+    "sessions", "threads", "users", "webhooks",
 )  # fmt: skip
 SENTINEL = "only for the tenant who wrote it"
 LEASE = timedelta(seconds=30)
@@ -43,6 +46,7 @@ class Planted:
     contract: AgentContract
     running: TurnIds
     failed: TurnIds
+    waiting: TurnIds
     idle_thread: UUID
     api_key: UUID
     memory: UUID
@@ -51,12 +55,16 @@ class Planted:
     colleague: UUID
     working_agent: UUID
     webhook: UUID
+    session: UUID
+    step: UUID
+    call: UUID
 
     def names(self) -> set[str]:
         """What tells that somebody saw one of these rows."""
-        ids = (self.running, self.failed)
+        ids = (self.running, self.failed, self.waiting)
         found = {self.caller.tenant_id, self.caller.user_id, self.contract.id, self.idle_thread, self.api_key}
         found |= {self.memory, self.next_memory, self.erasure, self.colleague, self.working_agent, self.webhook}
+        found |= {self.session, self.step, self.call}
         found |= {one for turn in ids for one in (turn.thread_id, turn.run_id, turn.assistant_message_id)}
         return {SENTINEL, *map(str, found)}
 
@@ -66,9 +74,9 @@ async def plant(database: Database) -> Planted:
     caller = await make_tenant(database)
     metadata = {"tenant_id": caller.tenant_id, "owner_id": caller.user_id, "tags": ["planted"]}
     agent = contract(id=uuid4(), name=SENTINEL, metadata=metadata)
-    turns = [TurnIds(agent.id, uuid4(), caller.user_id, uuid4(), uuid4(), uuid4()) for _ in range(2)]
-    running, failed = turns
-    planted = Planted(caller, agent, running, failed, *(uuid4() for _ in range(8)))
+    turns = [TurnIds(agent.id, uuid4(), caller.user_id, uuid4(), uuid4(), uuid4()) for _ in range(3)]
+    running, failed, waiting = turns
+    planted = Planted(caller, agent, running, failed, waiting, *(uuid4() for _ in range(11)))
     async with database.tenant(caller.tenant_id) as tx:
         await tx.users.insert(planted.colleague, None, SENTINEL)
         await tx.agents.insert(agent, SENTINEL, Author(caller.user_id))
@@ -82,10 +90,12 @@ async def plant(database: Database) -> Planted:
         await connection.execute(
             "UPDATE threads SET active_run_id = NULL, active_until = NULL WHERE id = $1", failed.thread_id
         )
+        await connection.execute("UPDATE runs SET status = 'waiting' WHERE id = $1", planted.waiting.run_id)
         await connection.execute("UPDATE threads SET message_count = 2 WHERE message_count = 1")
         await connection.execute("UPDATE agent_versions SET operation_id = $1", running.run_id)
         await connection.execute(
-            "UPDATE runs SET leased_until = clock_timestamp() - interval '1 s' WHERE id = $1", running.run_id
+            "UPDATE runs SET leased_until = clock_timestamp() - interval '1 s', durable = true WHERE id = $1",
+            running.run_id,
         )
         for turn in turns:
             await connection.execute(
@@ -103,9 +113,19 @@ async def plant(database: Database) -> Planted:
             " VALUES ($1, $2, $3, $4, now() - interval '1 s')",
             caller.tenant_id, caller.user_id, _KEY, SENTINEL.encode(),
         )  # fmt: skip
+    await _plant_steps(database, planted)
     await _plant_memories(database, planted)
     await _plant_triggers(database, planted)
+    await _plant_session(database, planted)
     return planted
+
+
+async def _plant_steps(database: Database, it: Planted) -> None:
+    """Of the run that runs: one step that is being done, and a call that waits for a person."""
+    run = ClaimedRun(it.running.run_id, 1)
+    async with database.tenant(it.caller.tenant_id) as tx:
+        assert await tx.run_steps.begin(run, NewStep(1, it.step, SENTINEL, "model", 1, "running", {}))
+        assert await tx.run_steps.begin(run, NewStep(2, it.call, SENTINEL, "tool", 1, "waiting", {}))
 
 
 async def _plant_triggers(database: Database, it: Planted) -> None:
@@ -127,6 +147,14 @@ async def _plant_triggers(database: Database, it: Planted) -> None:
             " VALUES ($1, $2, $3, now(), 1, 1)",
             it.caller.tenant_id, agent.id, SENTINEL,
         )  # fmt: skip
+
+
+async def _plant_session(database: Database, it: Planted) -> None:
+    """A session in which nobody has said anything yet."""
+    agent, progress = it.contract.id, InterviewProgress(answers={"goals": (SENTINEL,)}, asked="tone")
+    async with database.tenant(it.caller.tenant_id) as tx:
+        new = NewSession(it.session, it.caller.user_id, agent, agent, it.idle_thread, progress, SENTINEL)
+        assert await tx.sessions.insert(new)
 
 
 async def _plant_memories(database: Database, it: Planted) -> None:
@@ -158,7 +186,7 @@ async def _plant_memories(database: Database, it: Planted) -> None:
 
 def arguments(it: Planted) -> dict[str, tuple[Any, ...]]:
     """For each of the app's queries what comes after $1, the tenant."""
-    parts = (_agents, _people, _requests, _memories, _erasures, _runs, _threads, _triggers)
+    parts = (_agents, _people, _requests, _memories, _erasures, _runs, _threads, _triggers, _sessions)
     return {name: values for part in parts for name, values in part(it).items()}
 
 
@@ -273,6 +301,7 @@ def _erasures(it: Planted) -> dict[str, tuple[Any, ...]]:
         "erasures.delete_recalls": (user, threads),
         "erasures.delete_requests": (user,),
         "erasures.delete_messages": (threads,),
+        "erasures.delete_sessions": (user,),
         "erasures.delete_runs": (threads,),
         "erasures.delete_threads": (user,),
         "erasures.empty_audit": (user,),
@@ -294,20 +323,38 @@ def _erasures(it: Planted) -> dict[str, tuple[Any, ...]]:
 def _runs(it: Planted) -> dict[str, tuple[Any, ...]]:
     agent, user, run, types = it.contract.id, it.caller.user_id, it.running, ["conversational"]
     return {
-        "runs.begin": (agent, it.idle_thread, user, uuid4(), uuid4(), uuid4(), "Hello", "{}", LEASE, types, None),
+        "runs.begin": (
+            agent, it.idle_thread, user, uuid4(), uuid4(), uuid4(), "Hello", "{}", LEASE, types, None,
+            "chat", 0, "{}",
+        ),
         "runs.reopen": (agent, it.failed.thread_id, it.failed.run_id, LEASE, types, None),
         "runs.history": (run.thread_id, 0, 10),
         "runs.refusal": (agent, it.idle_thread),
         "runs.finish": (
             run.thread_id, run.run_id, run.assistant_message_id, "Hi", "complete", "{}", "completed", None, 0, "[]",
-            None, False,
+            None, False, 1,
         ),
-        "runs.keep": (run.thread_id, run.run_id, "H", "[]", LEASE),
+        "runs.keep": (run.thread_id, run.run_id, "H", "[]", LEASE, 1),
+        "runs.resume": (run.run_id, LEASE, False),
+        "runs.pause": (run.thread_id, run.run_id, "H", "[]", 1),
+        "runs.wake": (it.waiting.run_id,),
+        "runs.let_go": (run.run_id, "H", "[]", 1),
+        "runs.lock": (run.run_id, None),
+        "runs.list_page": (agent, None, None, *_BEFORE_THE_FIRST, 10, 0),
+        "runs.count": (agent, None, None),
+        "run_steps.begin": (run.run_id, 1, 3, uuid4(), "draft", "model", 1, "running", "{}"),
+        "run_steps.again": (run.run_id, 1, 1, "running", ""),
+        "run_steps.finish": (run.run_id, 1, 1, "completed", "{}", None, 0, 0),
+        "run_steps.all": (run.run_id,),
+        "run_steps.answer": (run.run_id, it.call, True, "", user),
+        "run_steps.find": (run.run_id, it.call),
+        "run_steps.close": (run.run_id,),
+        "run_steps.forget_failures": (run.run_id,),
         "runs.order_extraction": (run.run_id,),
         "runs.get": (run.run_id, None),
         "runs.lock_id": (run.run_id,),
         "runs.request_cancel": (run.run_id, None),
-        "runs.claim_orphan": (run.run_id, LEASE, False),
+        "runs.claim_orphan": (run.run_id, LEASE, False, False),
     }  # fmt: skip
 
 
@@ -338,4 +385,22 @@ def _triggers(it: Planted) -> dict[str, tuple[Any, ...]]:
         "webhooks.of_agent": (agent,),
         "webhooks.delete": (it.webhook, user, None),
         "webhooks.touch": (it.webhook,),
+    }
+
+
+def _sessions(it: Planted) -> dict[str, tuple[Any, ...]]:
+    agent, user, session, run = it.contract.id, it.caller.user_id, it.session, it.running.run_id
+    return {
+        "sessions.insert": (uuid4(), user, agent, agent, it.running.thread_id, "{}", "Welcome."),
+        "sessions.get": (session, None),
+        "sessions.lock": (session, None),
+        "sessions.list_page": (None, *_BEFORE_THE_FIRST, 10, 0),
+        "sessions.count": (None,),
+        "sessions.begin_intake": (session,),
+        "sessions.progress": (session, "{}", "complete", "Thank you.", '{"goals": []}'),
+        "sessions.consent": (session,),
+        "sessions.back_to_confirmation": (session, "{}", "Is that right?"),
+        "sessions.begin_script": (session, run, 1),
+        "sessions.end_script": (session, run, "failed", "{}"),
+        "sessions.fail": (session, "{}"),
     }

@@ -26,8 +26,10 @@ _ALWAYS = "($1::uuid IS NOT NULL)"
 _NOTHING_TO_FORGET = {
     "agents.insert", "agents.insert_version", "threads.insert", "api_keys.insert", "audit.record", "users.insert",
     "users.insert_tenant", "users.person", "idempotency.claim", "runs.lock_id",
-    "erasures.open", "webhooks.insert",
+    "erasures.open", "webhooks.insert", "sessions.insert",
 }  # fmt: skip
+_STATES = (("active", "active"), ("running",), ("waiting", None))
+"""What tells of a row without naming it: the standing of a tenant and its person, of a run, and of a step."""
 _DIGEST = """
 SELECT md5(string_agg(row::text, ' ' ORDER BY row::text)) FROM (
     SELECT t::text FROM tenants t WHERE id = $1
@@ -37,6 +39,7 @@ SELECT md5(string_agg(row::text, ' ' ORDER BY row::text)) FROM (
     UNION ALL SELECT t::text FROM threads t WHERE tenant_id = $1
     UNION ALL SELECT t::text FROM thread_messages t WHERE tenant_id = $1
     UNION ALL SELECT t::text FROM runs t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM run_steps t WHERE tenant_id = $1
     UNION ALL SELECT t::text FROM api_keys t WHERE tenant_id = $1
     UNION ALL SELECT t::text FROM idempotency_keys t WHERE tenant_id = $1
     UNION ALL SELECT t::text FROM outbox t WHERE tenant_id = $1
@@ -47,6 +50,7 @@ SELECT md5(string_agg(row::text, ' ' ORDER BY row::text)) FROM (
     UNION ALL SELECT t::text FROM erasures t WHERE tenant_id = $1
     UNION ALL SELECT t::text FROM agent_schedules t WHERE tenant_id = $1
     UNION ALL SELECT t::text FROM webhooks t WHERE tenant_id = $1
+    UNION ALL SELECT t::text FROM sessions t WHERE tenant_id = $1
 ) AS everything (row)"""
 
 
@@ -68,7 +72,7 @@ class Tried:
         """Whether the query returned, counted or changed one of the planted rows."""
         text = " ".join(str(value) for row in self.rows for value in row)
         counted = any(isinstance(value, int) and value for row in self.rows for value in row)
-        counted = counted or ("active", "active") in self.rows  # the standing of a tenant and its person
+        counted = counted or any(told in self.rows for told in _STATES)
         return self.changed or counted or any(name in text for name in planted.names())
 
 

@@ -173,7 +173,7 @@ async def test_the_app_may_not(statement: str, planted: Planted, database_url: s
 TABLES = (
     "tenants", "users", "agents", "agent_versions", "threads", "thread_messages", "runs", "api_keys",
     "idempotency_keys", "outbox", "audit_log", "memories", "memory_revisions", "recalls", "erasures",
-    "agent_schedules", "webhooks",
+    "agent_schedules", "webhooks", "run_steps", "sessions",
 )  # fmt: skip
 
 
