@@ -27,9 +27,10 @@ LONGEST_FILE = 400
 SEAMS = {
     "backend/routers/problems.py",
     "backend/routers/request_context.py",
-    "backend/services/agent_interaction_service.py",
     "backend/services/janitor.py",
     "backend/services/outbox_relay.py",
+    "backend/services/run_driver.py",
+    "backend/services/scheduler.py",
 }
 # Starlette raises it for unknown routes and wrong methods; here it becomes a problem like any other.
 MAY_NAME_HTTP_EXCEPTION = {"backend/routers/problems.py"}
@@ -214,6 +215,95 @@ def test_no_file_depends_on_where_it_was_written(what: str) -> None:
     pattern = re.compile(PLACES[what].encode())
     found = [named(path) for path in committed_files() if pattern.search(path.read_bytes())]
     assert not found, f"{what} in {found}"
+
+
+# --- ways out ---
+
+HTTP_CLIENTS = {
+    "httpx",
+    "httpx2",
+    "aiohttp",
+    "requests",
+    "urllib3",
+    "urllib.request",
+    "http.client",
+    "websockets",
+    "mcp",
+}
+# Where a tenant's address goes, it goes through `guarded_transport`. The others call what the operator named.
+MAY_CALL_OUT = {
+    "backend/embedded/qdrant.py": {"httpx"},
+    "backend/gateways/guarded_bytes.py": {"httpx2"},
+    "backend/gateways/guarded_transport.py": {"httpx2"},
+    "backend/gateways/jwt_tokens.py": {"httpx"},
+    "backend/gateways/mcp_exchange.py": {"mcp"},
+    "backend/gateways/mcp_replies.py": {"mcp"},
+    "backend/gateways/mcp_session.py": {"httpx2", "mcp"},
+    "backend/gateways/model_fault.py": {"aiohttp", "httpx2"},
+    "backend/gateways/openai_client.py": {"httpx2"},
+}
+# Without the operator's programs, which may call what they like.
+SERVER = [
+    path
+    for path in PRODUCT
+    if BACKEND in path.parents and not {BACKEND / "cli", BACKEND / "scripts"} & set(path.parents)
+]
+# They start a process, or connect without asking the guard.
+AROUND_THE_GUARD = {
+    "stdio_client", "StdioServerParameters", "sse_client", "websocket_client", "create_mcp_http_client", "urlopen",
+    "ClientSessionGroup",
+}  # fmt: skip
+
+
+def http_clients(node: ast.AST) -> set[str]:
+    """Which of the HTTP clients a statement imports."""
+    if isinstance(node, ast.Import):
+        names = [one.name for one in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        names = [node.module or "", *(f"{node.module}.{one.name}" for one in node.names)]
+    else:
+        return set()
+    return {client for client in HTTP_CLIENTS for name in names if f"{name}.".startswith(f"{client}.")}
+
+
+def test_the_server_calls_out_from_known_places_only() -> None:
+    found: dict[str, set[str]] = {}
+    for where, node in nodes(SERVER):
+        if clients := http_clients(node):
+            found.setdefault(where, set()).update(clients)
+    assert found == MAY_CALL_OUT
+
+
+@pytest.mark.parametrize(
+    ("statement", "client"),
+    [
+        ("import httpx", "httpx"),
+        ("import urllib.request as web", "urllib.request"),
+        ("from urllib import request", "urllib.request"),
+        ("from mcp.client.sse import sse_client", "mcp"),
+        ("import httpx2._client", "httpx2"),
+    ],
+)
+def test_a_new_way_out_is_noticed(statement: str, client: str) -> None:
+    assert http_clients(ast.parse(statement).body[0]) == {client}
+
+
+def test_nothing_goes_around_the_guard() -> None:
+    found = [
+        f"{where}:{node.lineno}"
+        for where, node in nodes(SERVER)
+        if (isinstance(node, ast.Name) and node.id in AROUND_THE_GUARD)
+        or (isinstance(node, ast.Attribute) and node.attr in AROUND_THE_GUARD)
+        or (isinstance(node, ast.alias) and node.name in AROUND_THE_GUARD)
+    ]
+    assert not found, found
+    session = ast.parse((BACKEND / "gateways" / "mcp_session.py").read_text("utf-8"))
+    made = [
+        node for node in ast.walk(session) if isinstance(node, ast.Call) and "AsyncClient" in ast.unparse(node.func)
+    ]
+    (client,) = made
+    given = {keyword.arg: ast.unparse(keyword.value) for keyword in client.keywords}
+    assert (given["transport"], given["trust_env"]) == ("way", "False")
 
 
 # --- tenants ---
