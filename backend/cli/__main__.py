@@ -13,6 +13,7 @@ from backend.cli.chat import chat
 from backend.cli.doctor import doctor
 from backend.cli.failures import in_one_line
 from backend.cli.operations import migrate, reindex, seed, serve
+from backend.cli.session import session
 from backend.errors import NumenError
 
 
@@ -41,6 +42,7 @@ app.command()(migrate)
 app.command()(seed)
 app.command()(chat)
 app.command()(runs.run)
+app.command()(session)
 app.add_typer(agents.app, name="agents")
 app.add_typer(runs.app, name="runs")
 memories.app.command()(reindex)

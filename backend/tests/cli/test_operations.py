@@ -33,6 +33,9 @@ HEAVY = (
 )
 
 
+COMMANDS = ("serve", "chat", "run", "session", "agents", "runs", "doctor")
+
+
 # --- as a program ---
 
 
@@ -69,7 +72,7 @@ def test_a_wrong_command_line_is_told_apart(nowhere: Numen, arguments: list[str]
 def test_version_and_help(nowhere: Numen) -> None:
     assert nowhere.ok("--version") == f"numen {__version__}\n"
     described = nowhere.ok("--help")
-    assert all(re.search(rf"^  {name} ", described, re.MULTILINE) for name in ("serve", "chat", "agents", "doctor"))
+    assert all(re.search(rf"^  {name} ", described, re.MULTILINE) for name in COMMANDS)
 
 
 @pytest.mark.parametrize("arguments", [["agents", "list"], ["chat", "Somebody", "-m", "Hello"], ["keys", "list"]])
