@@ -174,50 +174,87 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
         logins = await stack.enter_async_context(open_logins(settings))
         await bring_up_to_date(logins)
         database = await stack.enter_async_context(connect(logins, settings.database_pool_size))
-        clock = SystemClock()
-        model = build_models(settings, clock)
-        stack.push_async_callback(model.close)
-        tokens = _tokens(stack, settings, clock)
-        memory = await stack.enter_async_context(open_memory(settings, database, clock, metrics))
-        catalog = ModelCatalog(settings.llm_model, clock)
-        servers = open_tool_servers(stack, settings)
+        grounds = await _grounds(stack, settings, database, metrics)
+        memory = grounds.memory
         mirror = ContractMirror(database, DiskContractFiles(settings.prompts_dir))
         relay = OutboxRelay(database, {KIND: mirror.deliver}, metrics)
-        extracting = extracting_relay(stack, settings, database, memory, model, catalog)
+        extracting = extracting_relay(stack, settings, database, memory, grounds.model, grounds.catalog)
         erasing = erasing_relay(settings, database, memory, logins)
-        registry = RunRegistry()
-        parts = _runs(settings, memory, extracting, registry, catalog, model, servers)
+        parts = _runs(grounds, extracting)
         scheduled = OutboxRelay(
             database, {SCHEDULED: ScheduledRuns(database, parts.tasks.start_order).deliver}, metrics
         )
-        access = _access(settings, database, tokens, clock)
-        container = Container(
-            settings=settings,
-            database=database,
-            access=access,
-            idempotency=IdempotencyService(database),
-            agents=AgentService(database, ContractCheck(catalog, model.names, servers), relay, clock),
-            threads=ThreadManager(database),
-            interactions=parts.interactions,
-            memories=MemoryService(database, memory.engine),
-            receipts=ReceiptService(database, memory.engine),
-            erasures=ErasureService(database, access, registry, erasing.wake),
-            tasks=parts.tasks,
-            runs=parts.runs,
-            sessions=SessionService(database, parts.interactions, parts.driver),
-            schedules=ScheduleService(database),
-            webhooks=WebhookService(database, parts.tasks.start_order, clock),
-            readiness=ReadinessService(database, relay, memory.relay, memory.reindex),
-            relay=relay,
-            memory=memory,
-            metrics=metrics,
-        )
+        access = _access(settings, database, _tokens(stack, settings, grounds.clock), grounds.clock)
+        container = _furnished(grounds, parts, access, relay, erasing)
         jobs = memory_jobs(memory, extracting, erasing, scheduled)
-        janitor = Janitor(database, container.idempotency, relay, parts.runs, mirror, catalog, model, jobs)
+        janitor = Janitor(
+            database, container.idempotency, relay, parts.runs, mirror, grounds.catalog, grounds.model, jobs
+        )
         scheduler = Scheduler(database, scheduled.wake, metrics)
         await _set_to_work(stack, container, janitor, scheduler, extracting, erasing, scheduled)
-        stack.push_async_callback(registry.close, settings.shutdown_seconds / 2)
+        stack.push_async_callback(grounds.registry.close, settings.shutdown_seconds / 2)
         yield container
+
+
+@dataclass(frozen=True, slots=True)
+class _Grounds:
+    """What the services stand on."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    model: ModelRouter
+    catalog: ModelCatalog
+    memory: MemoryParts
+    servers: ToolServers
+    registry: RunRegistry
+    metrics: Metrics
+
+
+async def _grounds(stack: AsyncExitStack, settings: Settings, database: Database, metrics: Metrics) -> _Grounds:
+    clock = SystemClock()
+    model = build_models(settings, clock)
+    stack.push_async_callback(model.close)
+    memory = await stack.enter_async_context(open_memory(settings, database, clock, metrics))
+    return _Grounds(
+        settings=settings,
+        database=database,
+        clock=clock,
+        model=model,
+        catalog=ModelCatalog(settings.llm_model, clock),
+        memory=memory,
+        servers=open_tool_servers(stack, settings),
+        registry=RunRegistry(),
+        metrics=metrics,
+    )
+
+
+def _furnished(
+    grounds: _Grounds, parts: RunParts, access: AccessService, relay: OutboxRelay, erasing: OutboxRelay
+) -> Container:
+    database, memory, clock = grounds.database, grounds.memory, grounds.clock
+    check = ContractCheck(grounds.catalog, grounds.model.names, grounds.servers)
+    return Container(
+        settings=grounds.settings,
+        database=database,
+        access=access,
+        idempotency=IdempotencyService(database),
+        agents=AgentService(database, check, relay, clock),
+        threads=ThreadManager(database),
+        interactions=parts.interactions,
+        memories=MemoryService(database, memory.engine),
+        receipts=ReceiptService(database, memory.engine),
+        erasures=ErasureService(database, access, grounds.registry, erasing.wake),
+        tasks=parts.tasks,
+        runs=parts.runs,
+        sessions=SessionService(database, parts.interactions, parts.driver),
+        schedules=ScheduleService(database),
+        webhooks=WebhookService(database, parts.tasks.start_order, clock),
+        readiness=ReadinessService(database, relay, memory.relay, memory.reindex),
+        relay=relay,
+        memory=memory,
+        metrics=grounds.metrics,
+    )
 
 
 async def _set_to_work(
@@ -236,16 +273,8 @@ async def _set_to_work(
         stack.push_async_callback(_cancel, asyncio.create_task(loop))
 
 
-def _runs(
-    settings: Settings,
-    memory: MemoryParts,
-    extracting: OutboxRelay,
-    registry: RunRegistry,
-    catalog: ModelCatalog,
-    model: LanguageModel,
-    servers: ToolServers,
-) -> RunParts:
-    engine = memory.engine
+def _runs(grounds: _Grounds, extracting: OutboxRelay) -> RunParts:
+    settings, memory, engine = grounds.settings, grounds.memory, grounds.memory.engine
     remembering = AgentMemory(engine, extraction=settings.memory_extraction)
 
     def remembered() -> None:
@@ -253,19 +282,19 @@ def _runs(
         extracting.wake()
 
     ground = RunGround(
-        database=engine.database,
-        ledger=TurnLedger(engine.database, settings.llm_total_seconds, on_remembered=remembered),
-        registry=registry,
-        catalog=catalog,
-        model=model,
+        database=grounds.database,
+        ledger=TurnLedger(grounds.database, settings.llm_total_seconds, on_remembered=remembered),
+        registry=grounds.registry,
+        catalog=grounds.catalog,
+        model=grounds.model,
         memory=remembering,
         gate=CrisisGate(settings.region),
         sessions=SessionTurns(),
-        scripts=ScriptWork(engine.database),
-        metrics=engine.metrics,
+        scripts=ScriptWork(grounds.database),
+        metrics=grounds.metrics,
         patience_seconds=settings.llm_total_seconds,
     )
-    return build_runs(ground, lambda ask: build_toolbox(servers, engine, remembering, ask))
+    return build_runs(ground, lambda ask: build_toolbox(grounds.servers, engine, remembering, ask))
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -53,12 +53,6 @@ class CompiledAgent:
         result: Any = await graph.ainvoke({}, context=work)  # pyright: ignore[reportUnknownMemberType]
         return result.get("answer", "")
 
-    def picture(self) -> str:
-        """The graph by which the agent works, as Mermaid text."""
-        from backend.graphs.picture import mermaid  # noqa: PLC0415 — loaded when first needed
-
-        return mermaid(self.contract)
-
 
 class GraphCache:
     """The newest compiled version of each agent that was talked to lately."""

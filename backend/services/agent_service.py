@@ -12,7 +12,6 @@ import orjson
 from pydantic import ValidationError
 
 from backend.errors import AgentNotFound, FieldError, InvalidContract, PreconditionFailed, VersionNotFound
-from backend.graphs.compiled_agents import CompiledAgent
 from backend.graphs.prompt import compile_prompt
 from backend.models.agent import AgentContract
 from backend.models.agent_graph import AgentGraph
@@ -91,8 +90,10 @@ class AgentService:
 
     async def graph(self, caller: Caller, agent_id: UUID) -> AgentGraph:
         """The picture of the agent's graph. Errors: `AgentNotFound`."""
+        from backend.graphs.picture import mermaid  # noqa: PLC0415 — loads the graph library
+
         contract = (await self.record(caller, agent_id)).contract()
-        return AgentGraph(agent_id=agent_id, version=contract.version, mermaid=CompiledAgent(contract).picture())
+        return AgentGraph(agent_id=agent_id, version=contract.version, mermaid=mermaid(contract))
 
     async def list_page(
         self, caller: Caller, which: AgentFilter, cursor: Cursor | None, limit: int, offset: int

@@ -107,7 +107,12 @@ class SessionProgress(Protocol):
         ...
 
     async def after(
-        self, tx: TenantTransaction, session_id: UUID, progress: InterviewProgress, reply_text: str, interview: Interview
+        self,
+        tx: TenantTransaction,
+        session_id: UUID,
+        progress: InterviewProgress,
+        reply_text: str,
+        interview: Interview,
     ) -> None:
         """Store how far it has come now, and what the agent said."""
         ...

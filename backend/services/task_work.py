@@ -27,8 +27,9 @@ class TaskWork:
 
     async def answer(self, desk: Desk) -> Ended:
         """See `Work`. Errors: `RunTooLong`, `StepFailed` and what the graph's steps raise."""
-        bench = {**desk.workbench(desk.turn.message), "on_text": None}
-        work = Work(**bench, input=desk.turn.message, ask_agent=partial(self._ask_agent, desk))
+        work = Work(
+            **desk.workbench(desk.turn.message), input=desk.turn.message, ask_agent=partial(self._ask_agent, desk)
+        )
         limit = (desk.agent.contract.workflow or Workflow()).timeout_seconds
         scope = asyncio.timeout(max(0.0, limit - desk.journal.seconds))
         try:

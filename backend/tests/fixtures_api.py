@@ -89,7 +89,10 @@ class Api:
 
     async def said(self, caller: Caller, agent_id: UUID, message: str = "Hello") -> ChatReply:
         """A turn of this caller, whatever their role."""
-        return await self.container.interactions.process_interaction(caller, agent_id, ChatRequest(message=message))
+        request = ChatRequest(message=message)
+        reply = await self.container.interactions.process_interaction(caller, agent_id, request)
+        assert isinstance(reply, ChatReply)
+        return reply
 
     async def settled(self, seconds: float = 15) -> None:
         """Wait until every run has ended and everything ordered is delivered."""

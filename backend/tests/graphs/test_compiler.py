@@ -10,12 +10,33 @@ from backend.tests.models.contracts import TENANT, contract
 
 
 def test_a_graph_has_the_nodes_that_the_contract_needs() -> None:
-    remembering = compile_graph(contract())
-    forgetful = compile_graph(contract(configuration={"memory_enabled": False}))
+    remembering = compile_graph(contract(), "chat")
+    forgetful = compile_graph(contract(configuration={"memory_enabled": False}), "chat")
     assert {"recall", "respond"} <= set(remembering.nodes)
     assert "recall" not in forgetful.nodes
     assert "respond" in forgetful.nodes
-    assert compile_graph(contract(name="Other")) is remembering
+    assert "use_tools" not in remembering.nodes
+    assert compile_graph(contract(name="Other"), "chat") is remembering
+
+
+def test_tools_are_a_node_where_some_are_granted() -> None:
+    grant = {"kind": "builtin", "name": "current_time"}
+    on, off = ({"tools_enabled": enabled} for enabled in (True, False))
+    using = compile_graph(contract(configuration=on, capabilities={"tools": [grant]}), "chat")
+    assert {"recall", "respond", "use_tools"} <= set(using.nodes)
+    for idle in (contract(configuration=on), contract(configuration=off, capabilities={"tools": [grant]})):
+        assert "use_tools" not in compile_graph(idle, "chat").nodes
+
+
+def test_each_purpose_has_its_graph() -> None:
+    asked = compile_graph(contract(), "interview")
+    assert {"recall", "listen", "ask_next"} <= set(asked.nodes)
+    part = {"name": "only", "purpose": "say it", "minutes": 1}
+    assert "write" in compile_graph(contract(script={"parts": [part]}), "script").nodes
+    autonomous = compile_graph(contract(type="autonomous"), "work")
+    steps = [{"kind": "prompt", "id": "draft", "prompt": "Write."}]
+    working = compile_graph(contract(type="workflow", workflow={"steps": steps}), "work")
+    assert autonomous is not working
 
 
 def test_the_cache_holds_the_newest_version_of_each_agent() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from backend.container.runs import RunGround, build_runs
@@ -22,6 +22,9 @@ from backend.services.live_run import LiveRun
 from backend.services.model_catalog import ModelCatalog
 from backend.services.outbox_relay import OutboxRelay
 from backend.services.run_registry import RunRegistry
+from backend.services.script_writer import ScriptWork
+from backend.services.session_service import SessionService
+from backend.services.session_turns import SessionTurns
 from backend.services.thread_manager import ThreadManager
 from backend.services.turn_ledger import TurnLedger
 from backend.stores.database import Database
@@ -71,14 +74,15 @@ class OneServer:
             model=self.model,
             memory=memory or FixedMemory(),
             gate=KeywordGate(),
-            sessions=cast("Any", None),
-            scripts=cast("Any", None),
+            sessions=SessionTurns(),
+            scripts=ScriptWork(database),
             metrics=self.metrics,
             patience_seconds=patience,
         )
         parts = build_runs(ground, make_toolbox or (lambda _: FixedTools(*tools)))
         self.driver, self.interactions = parts.driver, parts.interactions
         self.tasks, self.runs = parts.tasks, parts.runs
+        self.sessions = SessionService(database, parts.interactions, parts.driver)
 
     def _count(self) -> None:
         self.remembered += 1
@@ -116,6 +120,13 @@ async def one_server(database: Database, model: ScriptedModel | None = None, **m
         yield server
     finally:
         await server.registry.close(0.2)
+
+
+async def answered(run: LiveRun) -> ChatReply:
+    """The answer of a turn that waits for nobody."""
+    reply = await run.reply()
+    assert reply is not None
+    return reply
 
 
 async def all_events(run: LiveRun, place: Place | None = None) -> list[ServerEvent]:

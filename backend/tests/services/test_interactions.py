@@ -31,7 +31,7 @@ from backend.ports import ModelRequest
 from backend.stores.database import Database
 from backend.tests.factories import TenantFactory, make_user
 from backend.tests.fakes import FixedMemory, ScriptedModel, fails, says, waits
-from backend.tests.services.one_server import OneServer, all_events, one_server, rows, text_of, thread_of
+from backend.tests.services.one_server import OneServer, all_events, answered, one_server, rows, text_of, thread_of
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -126,7 +126,7 @@ async def test_memories_reach_the_prompt_and_are_told_of(database: Database, cal
         recalled = (await all_events(run))[1]
         assert (recalled.type, recalled.data["memory"]) == ("memory.recalled", "degraded")
         assert "likes comets" in server.model.requests[0].messages[0].content
-        assert (await run.reply()).metadata.memory_confidence == 0.5
+        assert (await answered(run)).metadata.memory_confidence == 0.5
         assert (memory.asked[0].query, memory.asked[0].user_id) == ("Hello", caller.user_id)
         await server.say(caller, await server.agent(caller, configuration={"memory_enabled": False}), "Hello")
     assert len(memory.asked) == 1

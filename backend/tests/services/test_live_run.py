@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import ModelFailed, RunStopped
-from backend.models.events import Place, ServerEvent
+from backend.models.events import Mark, Place, ServerEvent
 from backend.models.run import ChatReply, ReplyMetadata, TokenUsage
 from backend.services.live_run import LiveRun
 from backend.services.run_registry import RunRegistry
@@ -125,8 +125,9 @@ async def test_who_waits_for_the_reply_may_go_away() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    run.succeed(reply("Hello"))
-    assert (await run.reply()).response == "Hello"
+    answer = reply("Hello")
+    run.succeed(answer)
+    assert await run.reply() is answer
 
 
 async def test_a_run_is_stopped_once_and_for_the_first_reason() -> None:
@@ -173,3 +174,38 @@ async def test_a_closing_registry_cancels_who_does_not_end() -> None:
         await registry.close(0.02)
         await ended.wait()
     assert run.stop_reason == "shutdown"
+
+
+async def test_listeners_of_a_recorded_run_are_told_what_is_stored() -> None:
+    run = LiveRun(uuid4(), uuid4(), uuid4(), recorded=True)
+    run.mark("run.started", {})
+    run.write("Half of")
+    heard: list[ServerEvent] = []
+
+    async def listen() -> None:
+        heard.extend([event async for event in run.events(Place())])
+
+    listening = asyncio.create_task(listen())
+    await asyncio.sleep(0)
+    assert heard == []
+    run.stored(1, 4)
+    await asyncio.sleep(0)
+    run.pause()
+    await listening
+    assert [(event.type, event.data.get("text")) for event in heard] == [
+        ("run.started", None), ("message.delta", "Half"), ("message.delta", " of"),
+    ]  # fmt: skip
+    assert await run.reply() is None
+
+
+async def test_what_another_server_writes_anew_takes_the_place_of_what_was_told() -> None:
+    run = LiveRun(uuid4(), uuid4(), uuid4(), recorded=True)
+    run.take_up("One.", [Mark("run.started", 0, {}), Mark("part.started", 4, {})])
+    run.write(" Three.")
+    run.pause()
+    told = [event async for event in run.events(Place(2, 9))]  # was told more than the lost server had finished
+    assert [(event.type, event.data) for event in told] == [
+        ("run.resumed", {"offset": 4}),
+        ("message.delta", {"text": " Three."}),
+    ]
+    assert told[0].id == "3-4"

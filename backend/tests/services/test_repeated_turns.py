@@ -19,7 +19,7 @@ from backend.stores.database import Database
 from backend.stores.runs import Outcome
 from backend.tests.factories import TenantFactory
 from backend.tests.fakes import ScriptedModel, fails, says, waits
-from backend.tests.services.one_server import OneServer, all_events, one_server, rows, thread_of
+from backend.tests.services.one_server import OneServer, all_events, answered, one_server, rows, thread_of
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -64,7 +64,7 @@ async def test_a_repeat_joins_the_turn_that_still_runs(server: OneServer, caller
     first = await server.start(caller, agent, "Hello", None, operation)
     assert await server.start(caller, agent, "Hello", None, operation) is first
     go.set()
-    assert (await first.reply()).response == "Good evening"
+    assert (await answered(first)).response == "Good evening"
 
 
 @pytest.mark.parametrize("thread", ["new", "given"])

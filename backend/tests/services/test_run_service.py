@@ -19,7 +19,7 @@ from backend.stores.database import Database, open_pool
 from backend.stores.roles import Logins
 from backend.tests.factories import TenantFactory, make_user
 from backend.tests.fakes import ScriptedModel, fails, says, waits
-from backend.tests.services.one_server import OneServer, all_events, one_server, text_of, thread_of
+from backend.tests.services.one_server import OneServer, all_events, answered, one_server, text_of, thread_of
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -65,7 +65,7 @@ async def test_a_run_goes_on_when_its_listener_goes_away(server: OneServer, call
     run = await server.start(caller, await server.agent(caller), "Hello")
     await until_said(run, "Good ")  # and is gone
     go.set()
-    assert (await run.reply()).response == "Good evening"
+    assert (await answered(run)).response == "Good evening"
     assert await last_message(server, caller, thread_of(run)) == ("complete", "Good evening")
 
 
@@ -241,7 +241,7 @@ async def test_a_run_that_lives_here_is_no_orphan(server: OneServer, caller: Cal
     assert await server.runs.recover_orphans() == 0
     assert await server.runs.recover_orphans(even_leased=True) == 0
     go.set()
-    assert (await run.reply()).response == "Good evening"
+    assert (await answered(run)).response == "Good evening"
 
 
 async def test_what_is_said_is_kept_while_it_is_said(server: OneServer, caller: Caller, owner: Connection) -> None:
@@ -262,7 +262,7 @@ async def test_a_shutdown_waits_for_answers_that_come_soon(server: OneServer, ca
     run = await server.start(caller, await server.agent(caller), "Hello")
     asyncio.get_running_loop().call_later(0.05, go.set)
     await server.registry.close(4)
-    assert (await run.reply()).response == "Good evening"
+    assert (await answered(run)).response == "Good evening"
 
 
 async def test_a_shutdown_marks_what_it_cannot_wait_for(server: OneServer, caller: Caller) -> None:
@@ -339,7 +339,7 @@ async def test_an_answer_is_stored_when_the_database_comes_back(
         assert not run.ended
         await owner.execute("ALTER DATABASE numen_tests CONNECTION LIMIT -1")
         async with asyncio.timeout(5):
-            assert (await run.reply()).response == "Good evening"
+            assert (await answered(run)).response == "Good evening"
         assert await last_message(witness, caller, thread_of(run)) == ("complete", "Good evening")
         assert (await witness.agents.record(caller, agent)).interaction_count == 1
 

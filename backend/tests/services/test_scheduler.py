@@ -210,27 +210,50 @@ async def test_who_is_not_to_run_any_more_gets_no_tick_and_starts_anew_later(
     assert (row["ticks"], row["missed"], await desk.ordered()) == (1, 0, {agent: 1})
 
 
-async def test_a_schedule_that_changes_between_look_and_tick(
+async def test_what_another_has_done_since_the_look_is_not_done_again(
     database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
 ) -> None:
     """Two looked at the same time; what the slower one does afterwards is nothing, whatever it was about to do."""
-    agents = [await make_scheduled(database, await tenant()) for _ in range(4)]
-    ticks, changed, paused, begun = agents
+    agents = [await make_scheduled(database, await tenant()) for _ in range(6)]
+    ticked, changed, paused, begun, begun_again, renewed = agents
     await scheduler.step()
-    await desk.set_back(*agents[:3])
-    await desk.owner.execute("DELETE FROM agent_schedules WHERE agent_id = $1", begun)
+    await desk.set_back(ticked, changed, paused, begun_again)
+    await desk.owner.execute("DELETE FROM agent_schedules WHERE agent_id = ANY ($1)", [begun, renewed])
+    await desk.owner.execute("UPDATE agent_schedules SET schedule = 'before' WHERE agent_id = $1", begun_again)
     slow = _Held(database)
     looking = asyncio.create_task(Scheduler(slow.database, lambda: None, Metrics()).step())
     await slow.looked.wait()
-    await desk.set_workflow(changed, schedule="0 0 1 1 *")
+    await desk.set_workflow(changed, schedule=DAILY)
     await desk.set_status(paused, "inactive")
     await scheduler.step()
+    await desk.set_back(begun, begun_again, renewed, to=await desk.now() + DAY)
+    await desk.set_workflow(renewed, schedule=DAILY)
     before = {one: await desk.row(one) for one in agents}
-    await desk.set_workflow(begun, schedule="0 0 1 1 *")
+    slow.go_on.set()
+    assert await looking == 6
+    assert {one: await desk.row(one) for one in agents} == before
+    assert await desk.ordered() == {ticked: 1}
+
+
+async def test_who_is_switched_off_after_the_look_gets_no_tick(
+    database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
+) -> None:
+    off, on, other, new = [await make_scheduled(database, await tenant()) for _ in range(4)]
+    await scheduler.step()
+    due = await desk.set_back(off, on, other)
+    await desk.set_status(on, "inactive")
+    await desk.owner.execute("DELETE FROM agent_schedules WHERE agent_id = $1", new)
+    slow = _Held(database)
+    looking = asyncio.create_task(Scheduler(slow.database, lambda: None, Metrics()).step())
+    await slow.looked.wait()
+    await desk.set_status(off, "inactive")
+    await desk.set_status(on, "active")  # it is due, and not to be paused any more
+    await desk.set_workflow(other, schedule=DAILY)
+    await desk.set_status(new, "archived")
     slow.go_on.set()
     assert await looking == 4
-    assert {one: await desk.row(one) for one in agents} == before
-    assert await desk.ordered() == {ticks: 1}
+    assert [(await desk.row(one))["next_at"] for one in (off, on, other)] == [due] * 3
+    assert (await desk.row(new), await desk.orders()) == ({}, [])
 
 
 class _Held:

@@ -17,7 +17,7 @@ from backend.services.identifiers import new_id
 from backend.stores.database import Database
 from backend.tests.factories import TenantFactory
 from backend.tests.fakes import FixedMemory, fails, says
-from backend.tests.services.one_server import OneServer, all_events, one_server, rows, thread_of
+from backend.tests.services.one_server import OneServer, all_events, answered, one_server, rows, thread_of
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -133,7 +133,7 @@ async def test_without_memory_nothing_is_asked_or_kept(
 ) -> None:
     run = await server.start(caller, await server.agent(caller, configuration=FORGETFUL), "I have a telescope")
     assert "memory.recalled" not in [event.type for event in await all_events(run)]
-    assert (await run.reply()).metadata.memory == "off"
+    assert (await answered(run)).metadata.memory == "off"
     assert (memory.asked, memory.ended) == ([], [])
     assert await rows(owner, "recalls", "memories") == [0, 0]
 
@@ -145,7 +145,7 @@ async def test_the_event_and_the_reply_name_memories_and_do_not_quote_them(
     [recalled] = [event.data for event in await all_events(run) if event.type == "memory.recalled"]
     shown = [{"id": str(one.id), "score": 0.5, "scope": "user"} for one in memory.known]
     assert recalled == {"memory": "ok", "confidence": 0.5, "memories": shown}
-    metadata = (await run.reply()).metadata
+    metadata = (await answered(run)).metadata
     assert (metadata.memory, metadata.memory_confidence) == ("ok", 0.5)
     assert "likes comets" in server.model.requests[0].messages[0].content
     stored = await owner.fetch("SELECT marks::text FROM runs")
