@@ -214,23 +214,24 @@ async def test_what_another_has_done_since_the_look_is_not_done_again(
     database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
 ) -> None:
     """Two looked at the same time; what the slower one does afterwards is nothing, whatever it was about to do."""
-    agents = [await make_scheduled(database, await tenant()) for _ in range(6)]
-    ticked, changed, paused, begun, begun_again, renewed = agents
+    agents = [await make_scheduled(database, await tenant()) for _ in range(7)]
+    ticked, changed, paused, begun, begun_again, renewed, resumed = agents
     await scheduler.step()
     await desk.set_back(ticked, changed, paused, begun_again)
     await desk.owner.execute("DELETE FROM agent_schedules WHERE agent_id = ANY ($1)", [begun, renewed])
     await desk.owner.execute("UPDATE agent_schedules SET schedule = 'before' WHERE agent_id = $1", begun_again)
+    await desk.owner.execute("UPDATE agent_schedules SET next_at = NULL WHERE agent_id = $1", resumed)
     slow = _Held(database)
     looking = asyncio.create_task(Scheduler(slow.database, lambda: None, Metrics()).step())
     await slow.looked.wait()
     await desk.set_workflow(changed, schedule=DAILY)
     await desk.set_status(paused, "inactive")
     await scheduler.step()
-    await desk.set_back(begun, begun_again, renewed, to=await desk.now() + DAY)
+    await desk.set_back(begun, begun_again, renewed, resumed, to=await desk.now() + DAY)
     await desk.set_workflow(renewed, schedule=DAILY)
     before = {one: await desk.row(one) for one in agents}
     slow.go_on.set()
-    assert await looking == 6
+    assert await looking == 7
     assert {one: await desk.row(one) for one in agents} == before
     assert await desk.ordered() == {ticked: 1}
 
