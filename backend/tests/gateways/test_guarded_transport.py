@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import zlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from backend.gateways.address_policy import AddressPolicy
 from backend.gateways.guarded_transport import Blocked, GuardedTransport, TooMuch
@@ -275,3 +282,53 @@ async def test_a_server_that_is_not_there_is_a_connection_that_fails() -> None:
     async with guarded(AddressPolicy(private_hosts=[f"127.0.0.1:{port}"]), name_server) as http_client:
         with pytest.raises(httpx2.ConnectError):
             await asyncio.wait_for(http_client.get(f"http://127.0.0.1:{port}/"), 10)
+
+
+def certified(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What a server shows that is called `name`, and what trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "server.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    shows = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    shows.load_cert_chain(file)
+    return shows, ssl.create_default_context(cadata=certificate.public_bytes(Encoding.PEM).decode())
+
+
+@pytest.mark.parametrize(("called", "trusted"), [("named.example", True), ("other.example", False)])
+async def test_a_certificate_is_that_of_the_name_and_not_of_the_number(
+    tmp_path: Path, called: str, trusted: bool
+) -> None:
+    shows, trusts = certified("named.example", tmp_path)
+    asked_for: list[str | None] = []
+    shows.sni_callback = lambda _, name, __: asked_for.append(name)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(http(b"secure"))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=shows)
+    port = server.sockets[0].getsockname()[1]
+    transport = GuardedTransport(
+        AddressPolicy(private_hosts=[f"{called}:{port}"]),
+        answering(["127.0.0.1"]),
+        dial=lambda: httpx2.AsyncHTTPTransport(verify=trusts, trust_env=False),
+    )
+    async with server, httpx2.AsyncClient(transport=transport, trust_env=False, timeout=5) as http_client:
+        if trusted:
+            assert (await http_client.get(f"https://{called}:{port}/")).text == "secure"
+        else:
+            with pytest.raises(httpx2.ConnectError, match="certificate"):
+                await http_client.get(f"https://{called}:{port}/")
+    assert asked_for == [called]
