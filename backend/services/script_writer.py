@@ -37,12 +37,17 @@ class ScriptOrder:
     def of(cls, turn: OpenTurn) -> ScriptOrder:
         """The order of this run."""
         detail = turn.nature.detail
-        plan = {name: one if isinstance(one, str) else tuple(one) for name, one in detail["plan"].items()}
+        plan = {name: one if isinstance(one, str) else tuple(one) for name, one in detail["plan"]}
         return cls(UUID(detail["session_id"]), detail["number"], plan)
 
+    @property
+    def operation_id(self) -> UUID:
+        """The same for every request to write this script."""
+        return new_id(self.session_id, f"script {self.number}")
+
     def detail(self) -> dict[str, Any]:
-        """The JSON of `of`."""
-        return {"session_id": str(self.session_id), "number": self.number, "plan": self.plan}
+        """The JSON of `of`; pairs, since the database keeps no order of names."""
+        return {"session_id": str(self.session_id), "number": self.number, "plan": list(self.plan.items())}
 
 
 class ScriptWork:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from backend.errors import ApprovalPending, SessionNotFound, SessionState, UserNotFound
+from backend.errors import ApprovalPending, RequestInProgress, SessionNotFound, SessionState, UserNotFound
 from backend.graphs.interview import next_step
 from backend.models.interview import Interview
 from backend.models.interview_progress import InterviewProgress
@@ -35,6 +35,7 @@ from backend.stores.sessions import NewSession, StoredSession
 
 _PAGE_OF_MESSAGES = 200
 _LONGEST_PLAN_TEXT = 100_000
+_BEGUN = ("running", "waiting", "completed")
 
 
 class SessionService:
@@ -134,22 +135,18 @@ class SessionService:
                 raise SessionState(
                     "Nothing is written before the person has agreed to the plan: POST /sessions/{id}/consent."
                 )
-            number = await _script_number(tx, stored)
+            before = await _script_run(tx, session)
+            if before is not None and before.status in _BEGUN:
+                return before
+            number = stored.script_number + await _begins_anew(tx, session, before)
         plan = session.plan or {}
         order = ScriptOrder(session_id, number, {name: _frozen(one) for name, one in plan.items()})
         person = replace(caller, user_id=session.user_id)
-        request = ChatRequest(message=_plan_text(plan), metadata={"session_id": str(session_id)})
-        run = await self._driver.start(
-            person,
-            session.therapy_agent_id,
-            request,
-            new_id(session_id, f"script {number}"),
-            nature=RunNature("script", detail=order.detail()),
-        )
+        run_id = await self._start(person, session.therapy_agent_id, order, _plan_text(plan))
         async with self._database.tenant(caller.tenant_id) as tx:
-            if await tx.runs.lock(run.run_id, None) in ("running", "waiting"):
-                await tx.sessions.begin_script(session_id, run.run_id, number)
-        return await self._driver.stored(person, run.run_id)
+            if await tx.runs.lock(run_id, None) in ("running", "waiting"):
+                await tx.sessions.begin_script(session_id, run_id, number)
+        return await self._driver.stored(person, run_id)
 
     async def script(self, caller: Caller, session_id: UUID) -> SessionScript:
         """What is written so far. Errors: `SessionNotFound`; `SessionState` before the writing has begun."""
@@ -181,11 +178,22 @@ class SessionService:
         ]
         return Transcript(session_id=session_id, lines=lines)
 
+    async def _start(self, person: Caller, agent_id: UUID, order: ScriptOrder, plan: str) -> UUID:
+        """The id of the run, whoever begins it."""
+        request = ChatRequest(message=plan, metadata={"session_id": str(order.session_id)})
+        nature, operation_id = RunNature("script", detail=order.detail()), order.operation_id
+        try:
+            run = await self._driver.start(person, agent_id, request, operation_id, nature=nature)
+        except RequestInProgress:  # another server has just begun it
+            return new_id(operation_id, "run")
+        return run.run_id
+
     async def _refuse_plan(
         self, tx: TenantTransaction, caller: Caller, stored: StoredSession, operation_id: UUID | None
     ) -> None:
         session = stored.session
-        if session.status not in ("intake", "failed"):
+        run = await _script_run(tx, session)
+        if run is not None and run.status in _BEGUN:
             raise SessionState(f"The plan is being followed already: the session's status is {session.status}.")
         agent = await tx.agents.get(session.intake_agent_id)
         interview = agent.contract().interview if agent else None
@@ -235,16 +243,17 @@ def _refuse_without_plan(session: Session) -> None:
         )
 
 
-async def _script_number(tx: TenantTransaction, stored: StoredSession) -> int:
-    """The number of the script to write: the same again, unless its run cannot be gone on with."""
-    session = stored.session
+async def _script_run(tx: TenantTransaction, session: Session) -> Run | None:
     found = await tx.runs.get(session.therapy_run_id, None) if session.therapy_run_id else None
-    if found is None:
-        return stored.script_number
+    return found.run if found else None
+
+
+async def _begins_anew(tx: TenantTransaction, session: Session, before: Run | None) -> bool:
+    """Whether what the run before has written cannot be gone on with: it was cancelled, or by another contract."""
+    if before is None:
+        return False
     agent = await tx.agents.get(session.therapy_agent_id)
-    of_another_version = agent is not None and agent.version != found.run.agent_version
-    afresh = found.run.status == "cancelled" or (found.run.status == "failed" and of_another_version)
-    return stored.script_number + afresh
+    return before.status == "cancelled" or (agent is not None and agent.version != before.agent_version)
 
 
 def _frozen(answer: str | list[str]) -> str | tuple[str, ...]:

@@ -58,7 +58,7 @@ async def plant_person(
     )  # fmt: skip
     await owner.execute(
         "INSERT INTO sessions (tenant_id, id, user_id, intake_agent_id, therapy_agent_id, intake_thread_id, progress,"
-        " response, plan, error) VALUES ($1, gen_random_uuid(), $2, $3, $3, $4, $5::text::jsonb, $6, $5::text::jsonb,"
+        " response, plan, error) VALUES ($1, gen_random_uuid(), $2, $3, $3, $4, $5::text::json, $6, $5::text::json,"
         " $5::text::jsonb)",
         *whose, agent_id, threads[0], json.dumps({"goals": [words, _long(words)]}), _long(words),
     )  # fmt: skip

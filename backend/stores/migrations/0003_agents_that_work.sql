@@ -95,9 +95,9 @@ CREATE TABLE sessions (
                                   CHECK (status IN ('pending', 'intake', 'therapy', 'completed', 'failed')),
     stage             text        NOT NULL DEFAULT 'greeting'
                                   CHECK (stage IN ('greeting', 'goals', 'preferences', 'confirmation', 'complete')),
-    progress          jsonb       NOT NULL DEFAULT '{}',
+    progress          json        NOT NULL DEFAULT '{}', -- json keeps the order of the contract's fields
     response          text        NOT NULL DEFAULT '',
-    plan              jsonb,
+    plan              json,
     consented_at      timestamptz,
     error             jsonb,
     created_at        timestamptz NOT NULL DEFAULT now(),

@@ -3,7 +3,7 @@
 
 -- name: insert
 INSERT INTO sessions (tenant_id, id, user_id, intake_agent_id, therapy_agent_id, intake_thread_id, progress, response)
-VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8)
+VALUES ($1, $2, $3, $4, $5, $6, $7::text::json, $8)
     ON CONFLICT (tenant_id, id) DO NOTHING
 RETURNING id;
 
@@ -42,7 +42,7 @@ UPDATE sessions
 
 -- name: progress
 UPDATE sessions
-   SET progress = $3::text::jsonb, stage = $4, response = $5, plan = $6::text::jsonb, updated_at = clock_timestamp()
+   SET progress = $3::text::json, stage = $4, response = $5, plan = $6::text::json, updated_at = clock_timestamp()
  WHERE tenant_id = $1 AND id = $2;
 
 -- name: consent
@@ -54,7 +54,7 @@ UPDATE sessions
 -- name: back_to_confirmation
 -- The plan was refused. What may have been written from it is not what will be written.
 UPDATE sessions
-   SET status = 'intake', stage = 'confirmation', progress = $3::text::jsonb, response = $4, plan = NULL,
+   SET status = 'intake', stage = 'confirmation', progress = $3::text::json, response = $4, plan = NULL,
        consented_at = NULL, error = NULL, therapy_run_id = NULL,
        script_number = script_number + (therapy_run_id IS NOT NULL)::int, updated_at = clock_timestamp()
  WHERE tenant_id = $1 AND id = $2;
