@@ -97,11 +97,13 @@ UPDATE outbox
 SELECT id FROM memories WHERE id = ANY ($1::uuid[]);
 
 -- name: due_schedules
--- What there is to do now: agents whose tick is due, whose schedule is new or another, and those that had one. Nothing
--- is scheduled: two looks into indexes.
+-- What there is to do now: agents whose tick is due, whose schedule is new or another, and those that had one. One look-up
+-- by key for each that is scheduled, however the tables have grown since the plan was made; two when nothing is.
 (SELECT a.tenant_id, a.id AS agent_id, a.schedule, s.schedule AS known, s.next_at, s.last_at, clock_timestamp() AS now
    FROM agents a
-   LEFT JOIN agent_schedules s ON s.tenant_id = a.tenant_id AND s.agent_id = a.id
+   LEFT JOIN LATERAL (
+        SELECT schedule, next_at, last_at FROM agent_schedules WHERE tenant_id = a.tenant_id AND agent_id = a.id
+         LIMIT 1) AS s ON true
   WHERE a.schedule IS NOT NULL
     AND (s.next_at IS NULL OR s.schedule <> a.schedule OR s.next_at <= statement_timestamp())
   LIMIT $1)
