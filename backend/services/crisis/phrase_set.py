@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 START, END = "^", "$"
@@ -59,6 +59,7 @@ class PhraseSet:
         self._classes = classes
         self._edges: list[dict[str, set[int]]] = [{}]
         self._joins: list[int | None] = [None]
+        self._shared: dict[tuple[int, str], set[int]] = {}
         self._labels: dict[int, set[str]] = {}
         for label, phrases in groups.items():
             for phrase in phrases:
@@ -155,7 +156,7 @@ class PhraseSet:
         if name not in self._classes:
             raise ValueError(f"there is no class {{{name}}}; there are {', '.join(sorted(self._classes))}")
         symbols = ["(", *_SYMBOL.findall("|".join(self._classes[name])), ")"]
-        return self._alternatives(symbols, 1, places)[0]
+        return self._once(f"{{{name}}}", places, lambda: self._alternatives(symbols, 1, places)[0])
 
     def _gap(self, most: int, places: set[int]) -> set[int]:
         if most == 0:
@@ -167,10 +168,22 @@ class PhraseSet:
         return ends
 
     def _step(self, word: str, places: set[int]) -> set[int]:
+        return self._once(word, places, lambda: self._new_step(word, places))
+
+    def _new_step(self, word: str, places: set[int]) -> set[int]:
         end = self._place()
         for place in places:
             self._edges[place].setdefault(word, set()).add(end)
         return {end}
+
+    def _once(self, symbol: str, places: set[int], made: Callable[[], set[int]]) -> set[int]:
+        """Phrases with the same beginning share it: the ends of a symbol behind a place that nothing else leads to."""
+        if len(places) > 1:
+            return made()
+        [place] = places
+        if (place, symbol) not in self._shared:
+            self._shared[place, symbol] = made()
+        return set(self._shared[place, symbol])
 
     def _join(self, ends: set[int]) -> set[int]:
         """One place for many, which keeps the automaton small; those that lead on already are left alone."""
