@@ -100,15 +100,22 @@ class Sitting:
 
     def _ask_for_consent(self) -> None:
         typer.echo("")
-        for name, answer in self._now["plan"].items():
-            shown = answer if isinstance(answer, str) else "; ".join(answer)
-            typer.echo(printable(f"  {name}: {shown}"))
+        plan: dict[str, str | list[str]] = self._now["plan"]
+        for name in sorted(plan, key=self._asked().index):
+            answer = plan[name]
+            typer.echo(printable(f"  {name}: {(answer if isinstance(answer, str) else '; '.join(answer)) or '–'}"))
         said = ""
         while said not in (*_YES, *_NO):
             said = self._read("\nDo you agree to this plan? [y/n] ").strip().lower()
         self._now = self._api.post(f"{self._path}/consent", {"accepted": said in _YES})
         if said in _NO:
             self._say()
+
+    def _asked(self) -> list[str]:
+        """The names of the plan's answers in the order in which the interview asks for them."""
+        interview: dict[str, Any] = self._api.get(f"/agents/{self._now['intake_agent_id']}").get("interview") or {}
+        names: list[str] = [one["name"] for one in interview.get("fields", [])]
+        return [*names, *(one for one in self._now["plan"] if one not in names)]  # the contract may have changed
 
     def _read_script(self) -> int:
         typer.echo("")

@@ -74,7 +74,7 @@ def test_a_session_from_the_first_question_to_the_script(numen: Numen, pair: lis
     assert said.status == 0, said
     assert said.out.startswith("Welcome. What would you like to reach?\n")
     assert "Shall it sound calm or lively?" in said.out
-    assert {"  goals: sleep through the night", "  tone: calm"} <= set(said.out.splitlines())
+    assert "\n  goals: sleep through the night\n  tone: calm\n" in said.out
     ended = session(numen, id_in(said))
     assert (ended["status"], ended["plan"]) == ("completed", {"goals": ["sleep through the night"], "tone": "calm"})
     parts = session(numen, id_in(said), "/script")["parts"]
