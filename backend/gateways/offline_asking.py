@@ -16,6 +16,7 @@ from backend.gateways.offline_phrases import (
     inline,
     shortened,
     speakable,
+    ways,
     word_list,
 )
 from backend.gateways.offline_recollection import LONGEST_HEARD
@@ -25,6 +26,7 @@ from backend.ports import ModelRequest
 from backend.ports.tasks import AskNext
 
 LONGEST_READ_BACK = 2000
+_MOST_EARLIER = 20
 _MOST_MEANINGS = 3
 _WHY = re.compile(
     r"\bwhy\b.*\b(?:ask|need|want|know|question|matter)|\bwhat for\b|\bwhat is (?:that|this) for\b", re.IGNORECASE
@@ -66,11 +68,11 @@ class _Asking:
         self._message = task.message[:LONGEST_HEARD]
         self._choices = Choices(task.interview)
         self._room = max(1, int(request.contract.configuration.max_tokens * WORDS_PER_TOKEN))
-        self._earlier = [
-            message.content[:LONGEST_HEARD] for message in self._manner.conversation if message.role == "user"
-        ]
-        if self._earlier and self._earlier[-1] == self._message:
-            self._earlier.pop()
+        before = self._manner.conversation[:-1]
+        told = [message.content[:LONGEST_HEARD] for message in before if message.role == "user"]
+        self._earlier = [_told(text) for text in told[-_MOST_EARLIER:]]
+        self._question = next((message.content for message in reversed(before) if message.role == "assistant"), "")
+        """What the agent said last."""
 
     def text(self) -> str:
         if self._progress.confirmed:
@@ -88,9 +90,14 @@ class _Asking:
             options = self._phrases.say("choose", options=options_of(field)) if choose else ""
             return f"{options} {speakable(field.question)}".strip()
         read = answers_read_back(self._phrases, self._interview, self._progress.answers)
-        if refuses(self._message) and not self._news():
+        if refuses(self._message) and self._has_read_back() and not self._news():
             return f"{read} {self._phrases.say('change_what')}"
         return f"{read} {speakable(self._interview.confirmation.question)}"
+
+    def _has_read_back(self) -> bool:
+        """Whether the person was asked last if all is right, or what is not."""
+        asked = (self._interview.confirmation.question, *ways("change_what"))
+        return any(speakable(question) in self._question for question in asked)
 
     def _asked(self) -> InterviewField | None:
         progress = self._progress
@@ -164,9 +171,10 @@ class _Asking:
         return found
 
     def _is_new(self, field: InterviewField, answer: str) -> bool:
-        return self._is_in(field, answer, self._message) and not any(
-            self._is_in(field, answer, text) for text in self._earlier
-        )
+        if not self._is_in(field, answer, self._message):
+            return False
+        is_asked = speakable(field.question) in self._question
+        return is_asked or not any(self._is_in(field, answer, text) for text in self._earlier)
 
     def _is_in(self, field: InterviewField, answer: str, text: str) -> bool:
         if field.kind == "choice":
@@ -197,8 +205,13 @@ class _Asking:
         field = self._asked()
         if self._manner.is_only("thanks"):
             return self._phrases.say("thanks")
-        if not declines(self._message):
+        if not declines(self._message) or self._has_read_back():
             return ""
         if field is not None and field.required and not self._progress.passed:
             return self._phrases.say("needed")
         return self._phrases.say("left_out") if self._progress.passed else ""
+
+
+def _told(text: str) -> str:
+    """What a text tells, without what it asks."""
+    return " ".join(sentence for sentence in sentences_in(text) if not asks(sentence))

@@ -27,6 +27,11 @@ _REMOVE = re.compile(
     r"(?: (?:about|off|out))?\s*:?\s*(?P<what>.+)",
     re.IGNORECASE,
 )
+_NO_LONGER = re.compile(
+    r"(?:i )?(?:don't|do not|no longer) (?:want|need) (?P<what>.+?)(?: any ?more| any longer)?\W*$|"
+    r"(?:no|without) (?P<which>.+)",
+    re.IGNORECASE,
+)
 _TAKE_OFF = re.compile(r"(?:take|leave|strike) (?P<what>.+?) (?:off|out|away|aside)\b", re.IGNORECASE)
 _ADD = re.compile(
     r"(?P<verb>add|include|append|put)\b\s*(?:in\b(?! the| my))?\s*(?P<mark>[:,–—-])?\s*(?P<what>.+)", re.IGNORECASE
@@ -113,13 +118,11 @@ class OfflineChanges:
         return self._set(text) or self._do_without(opened(piece, "opening"))
 
     def _do_without(self, text: str) -> bool:
-        """Take `no notes`, `without topics`."""
-        said = plain_words(text)
-        field = self._named(said) if said[:1] in {("no",), ("without",), ("zero",)} else None
-        if field is None or field.required or _content(said, field):
-            return False
-        self.passed.append(field.name)
-        return True
+        """Take `no notes`, and `I don't want the smoking goal any more`."""
+        without = _NO_LONGER.match(text)
+        what = closed(without["what"] or without["which"], "closing") if without else ""
+        is_known = self._progress.read_back or self._named(plain_words(what)) is not None
+        return bool(what) and is_known and self._remove(what)
 
     def _remove(self, what: str) -> bool:
         said = plain_words(what)

@@ -180,7 +180,7 @@ def _denies(word: str, before: str, after: str) -> bool:
     """Whether a denial turns down what follows; `I cannot …` and `I am not …` tell of a lack, which asks for it."""
     if after in word_list("wanting"):
         return True
-    if word in {"neither", "nor", "except", "against", "avoid", "avoiding"}:
+    if word in {"neither", "nor", "except"}:
         return True
     return word == "not" and before not in word_list("lacking")
 

@@ -167,7 +167,7 @@ def orders(sentence: str) -> list[str]:
     for mark, piece in zip(pieces[1::2], pieces[2::2], strict=True):
         first, before = plain_words(piece)[:1], plain_words(found[-1])
         is_order = bool(first) and (first[0] in word_list("guiding") or first[0] in word_list("deeds"))
-        is_open = all(word in word_list("deeds") or word in word_list("guiding") for word in before)
+        is_open = all(word == "you" or word in word_list("deeds") or word in word_list("guiding") for word in before)
         # `clear and refreshed` is no order, nor is what an enumeration after a colon holds.
         is_order = is_order and plain_words(piece)[1:2] not in {("and",), ("or",), ()} and ":" not in found[-1]
         if is_order and not is_open:

@@ -13,6 +13,7 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _STOP = re.compile(r"[,;:.!?\n()–—]| - ")
 _ENDINGS = ("ing", "ed", "es", "s", "er", "est", "ly")
 _LONGEST_PHRASE, _LONGEST_REMARK = 7, 30
+_MOST_PHRASES, _LONGEST_OPENING = 8, 100
 _SENTENCE = re.compile(r"(?:[^.!?\n]|[.!?](?=[^\s.!?]))+[.!?…]*")
 _TAG = re.compile(r"[,\s]+(?:ok|okay|right|please|alright|all right|you know|isn't it|thanks)\s*\?+$", re.IGNORECASE)
 _AUXILIARY = r"(?:do|does|did|is|are|am|can|could|may|might|would|will|shall|should|have|has|was|were)"
@@ -112,26 +113,28 @@ def ends_with(said: Sequence[str], kind: str) -> int:
 
 
 def opened(text: str, *kinds: str) -> str:
-    """The text without such phrases at its beginning."""
-    while True:
-        found = words_in(text[:200])
+    """The text without such phrases at its beginning, of which nobody says many."""
+    for _ in range(_MOST_PHRASES):
+        found = words_in(text[:_LONGEST_OPENING])
         said = [word.text for word in found]
         length = max((begins_with(said, kind) for kind in kinds), default=0)
         if not length:
-            return text.lstrip(" ,;:.!–—-\n")
+            break
         text = text[found[length - 1].end :]
+    return text.lstrip(" ,;:.!–—-\n")
 
 
 def closed(text: str, kind: str) -> str:
     """The text without such phrases at its end, and without marks there."""
-    while True:
+    for _ in range(_MOST_PHRASES):
         text = text.rstrip(" ,;:.!?…–—-\n")
-        tail = max(0, len(text) - 200)
+        tail = max(0, len(text) - _LONGEST_OPENING)
         found = words_in(text[tail:])
         length = ends_with([word.text for word in found], kind)
         if not length or length == len(found):
-            return text
+            break
         text = text[: tail + found[-length].start]
+    return text.rstrip(" ,;:.!?…–—-\n")
 
 
 def sentences_in(text: str) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from backend.gateways.offline_hearing import asks, closed, opened, plain_words, sentences_in
 from backend.gateways.offline_phrases import word_list
 
-_WISHES = 13
+_WISHES = 15
 MOST_THINGS = 30
 LONGEST_THING = 300
 _BULLET = re.compile(r"^[ ]*(?:[-*•·–—]|\(?\d{1,2}[.):]|\(?[a-h][.)])[ ]+", re.IGNORECASE)
@@ -21,9 +22,10 @@ _SELF = rf"(?:(?:i|we)(?:'d|'ve| would| have)? {_VERY}|(?:i'm|i am|we're|we are|
 _LEADS = tuple(
     re.compile(lead, re.IGNORECASE)
     for lead in (
-        rf"{_SELF}(?:wanna|gonna|gotta|wanted|want|like|love|need|needed|wish|hope|aim|plan|intend|long|dream|looking "
+        rf"{_SELF}(?:wanna|gonna|gotta|wanted|want|need|needed|wish|hope|aim|plan|intend|long|dream|looking "
         rf"forward|trying|try|hoping|looking|wanting|wishing|planning|aiming|working|dreaming|here|had better|better)\b"
         rf" ?{_VERY}(?:(?:for you|you) to )?(?:for|to|of|on|that|about)?\b",
+        rf"(?:i|we)(?:'d| would) {_VERY}(?:like|love|prefer)\b ?{_VERY}(?:(?:for you|you) to )?(?:for|to)?\b",
         rf"{_SELF}(?:have|got|ought) to\b",
         r"(?:i|we) (?:should|must|shall|will) ",
         rf"{_SELF}(?:struggle|struggling|suffer|suffering|fight|fighting|problems?|trouble|difficult(?:y|ies)|issues?)"
@@ -34,9 +36,11 @@ _LEADS = tuple(
         r"if only (?:i|we) could\b",
         r"(?:i|we) could\b",
         r"(?:please )?(?:(?:can|could|would|will) you )?(?:please )?help (?:me|us)(?: please)?(?: to| with| in)?\b",
+        r"(?:(?:can|could|would|will) you )?(?:please )?do something (?:about|against|with|for)\b",
         r"(?:some |your |a bit of )?help (?:with|in|to)\b",
         r"(?:to )?be able to\b",
         r"(?:really |just |also )*(?:want|wanna|would like|would love|need|wish|hope)(?: to| for)?\b",
+        rf"(?:i|we) {_VERY}(?:like|love|enjoy|prefer)\b(?: to\b)?",
         r"to\b",
         r"(?:for|about)\b",
         r"(?:a|the|some|one) (?:session|lesson|plan|text|script|course|class) (?:for|about|on|to)\b",
@@ -60,6 +64,7 @@ _BREAK = re.compile(
 _NEW = re.compile(
     r"(?:to|also|not|can't|cannot|can|i|i'd|i'm|we|maybe|perhaps|finally|then|help|my goals?|stop)\b", re.IGNORECASE
 )
+_TOLD_WITH = {"struggling", "struggle", "lost", "crying", "hurt", "alone"}
 _ABOUT = {"about", "with", "of", "for", "at", "in", "on", "to", "from", "by", "like"}
 
 
@@ -123,17 +128,21 @@ def _goes_on(remark: str) -> bool:
 
 def _named_lead(text: str, wanted: Sequence[str]) -> int | None:
     """Where the words after `my goals are` begin."""
+    lead = _named_leads(tuple(wanted)).match(text)
+    return lead.end() if lead else None
+
+
+@lru_cache(maxsize=256)
+def _named_leads(wanted: tuple[str, ...]) -> re.Pattern[str]:
     called = "|".join(
         re.escape(name) + ("" if name.endswith("s") else "s?") for name in (*wanted, *sorted(word_list("aim")))
     )
-    lead = re.match(
+    return re.compile(
         rf"(?:(?:my|our|the|one|another|a|first|second|third|next|last|main|big|biggest|most important|other|only)\s+)*"
-        rf"(?:{called}|thing|one|list)(?:\s+of mine|\s+here|\s+list)?\s*"
+        rf"(?:{called}|thing|one|list)(?: (?:number )?\d)?(?:\s+of mine|\s+here|\s+list)?\s*"
         r"(?:(?:is|are|would be|should be|will be)\b(?:\s+that\b)?(?:\s+to\b)?|:|=)\s*:?\s*",
-        text,
         re.IGNORECASE,
     )
-    return lead.end() if lead else None
 
 
 def _unled(text: str, wanted: Sequence[str] = ()) -> str:
@@ -163,13 +172,13 @@ def _told_of(text: str) -> str:
     if feeling:
         rest = text[feeling.end() :]
         first = plain_words(rest[:60])[:1]
-        if first and first[0] in word_list("sorrow"):
+        if first and first[0] in word_list("sorrow") and first[0] not in _TOLD_WITH:
             return f"feel less {rest}"
     return text
 
 
 def _split(sentence: str, wanted: Sequence[str]) -> list[str]:
-    pieces = _BREAK.split(_unled(sentence, wanted))
+    pieces = _BREAK.split(_unled(sentence, wanted), maxsplit=MOST_THINGS)
     found = [pieces[0]]
     for mark, piece in zip(pieces[1::2], pieces[2::2], strict=True):
         if not piece.strip():
@@ -213,7 +222,7 @@ def _begins_deed(led: Sequence[str], said: Sequence[str], *, is_comma: bool) -> 
 
 
 def _clean(thing: str, wanted: Sequence[str]) -> str:
-    text = closed(_REASON.sub("", _unled(thing, wanted)), "closing").strip(' "“”').replace("\u00a0", " ")
+    text = closed(_REASON.sub("", _unled(thing, wanted)), "closing").strip(" \"“”'").replace("\u00a0", " ")
     text = " ".join(text.split())[:LONGEST_THING]
     first = text.split(" ", 1)[0]
     is_plain = any(first.lower() in word_list(kind) for kind in ("deeds", "more of it", "empty", "owner"))

@@ -48,6 +48,11 @@ def sections() -> dict[str, tuple[str, ...]]:
     }
 
 
+def ways(kind: str) -> tuple[str, ...]:
+    """All the ways to say something that has no values in it."""
+    return tuple(part for way in sections()[kind] for part in way.split(" | "))
+
+
 @cache
 def word_list(name: str) -> frozenset[str]:
     """The words listed under a name, in small letters."""

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from backend.gateways.offline_changes import OfflineChanges
 from backend.gateways.offline_choices import Choices, Hint, asks_manner, asks_of_person, names, picked
-from backend.gateways.offline_hearing import Word, words_in
+from backend.gateways.offline_hearing import Word, made_of, plain_words, words_in
 from backend.gateways.offline_phrases import word_list
 from backend.models.interview import Interview, InterviewField
 from backend.models.interview_progress import InterviewProgress
 
 _BEGINS_PIECE = {"in", "with", "using", "and", "for", "by", "but", "plus", "or", "to"}
+_CHANGES_TO = {"change", "changed", "switch", "turn", "set", "from"}
+_TAKES_BACK = {"no", "actually", "rather", "wait", "sorry", "or", "but"}
 _JOINS = {"and", "but", "or", "rather", "not"}
 _MORE = re.compile(r"\b(?:also|too|as well|another|in addition|one more|additionally|besides)\b", re.IGNORECASE)
 
@@ -37,6 +39,7 @@ class OfflinePicking:
         self._choices = Choices(interview)
         self._changes = changes
         self._read_back = progress.read_back
+        self._shown = progress.unclear
         self._asked = next((field for field in interview.fields if field.name == progress.asked), None)
         self._hinted: list[Hint] = []
 
@@ -58,8 +61,16 @@ class OfflinePicking:
         """Take an answer to the choice that was asked for, if it is described or named by its place."""
         if self._asked is not None and self._asked.kind == "choice" and self._asked.name not in self._changes.answers:
             value = self._choices.chosen(self._asked, text)
+            if value is None and self._is_left_to_us(text):
+                value = self._asked.options[0].value
             if value is not None:
                 self._changes.answers[self._asked.name] = value
+
+    def _is_left_to_us(self, text: str) -> bool:
+        """Whether somebody who was shown the options leaves the choice to the agent."""
+        said = plain_words(text)
+        is_shown = self._asked is not None and self._asked.name in self._shown
+        return is_shown and made_of(said, "yours to choose", "politeness") and not made_of(said, "politeness")
 
     def take_hinted(self) -> None:
         """Take what wishes say about a choice that is still open, where they speak of one option only."""
@@ -75,7 +86,8 @@ class OfflinePicking:
 
     def _take_asked(self, pieces: Sequence[_Piece]) -> None:
         asked = self._asked
-        if asked is not None and asked.kind == "choice" and asked.name not in self._changes.answers:
+        takes_back = bool(pieces) and pieces[0].said[0] in _TAKES_BACK
+        if asked is not None and asked.kind == "choice" and (takes_back or asked.name not in self._changes.answers):
             self._choose(asked, [hint for piece in pieces for hint in piece.hints])
 
     def _choose(self, field: InterviewField, hints: Sequence[Hint]) -> None:
@@ -117,7 +129,7 @@ class OfflinePicking:
         said = [word for word in piece.said if word not in {"and", "but", "or"}]
         return (
             bool(said and said[0] in {"in", "with", "using"})
-            or not {"please", "something", "someone"}.isdisjoint(said)
+            or not {"please", "something", "someone", "it"}.isdisjoint(said)
             or (
                 bool(said)
                 and said[0] in {"i", "i'm", "i've"}
@@ -152,6 +164,8 @@ class OfflinePicking:
         """Whether a piece begins at a word; `level: beginner` is one."""
         if words[place].stops:
             return not any(names(field, [words[place - 1].text]) for field in self._choices.fields)
+        if words[place].text == "to":
+            return all(word.text not in _CHANGES_TO for word in words[max(0, place - 6) : place])
         return words[place].text in _BEGINS_PIECE
 
     def _pieces(self, words: Sequence[Word]) -> Iterator[_Piece]:

@@ -24,12 +24,13 @@ from backend.gateways.offline_hearing import (
 )
 from backend.gateways.offline_lists import is_wish, things
 from backend.gateways.offline_picking import OfflinePicking
-from backend.gateways.offline_recollection import LONGEST_HEARD
 from backend.gateways.text_cleaner import clean
 from backend.models.interview import InterviewField
 from backend.models.interview_progress import HeardAnswers
 from backend.ports.tasks import ReadAnswers
 
+LONGEST_READ, MOST_SENTENCES = 3000, 60
+"""Of a message, so much is read: nobody answers a question with more, and rules take their time over it."""
 _BLANKS = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r"\s*\n\s*")
 _BULLET = re.compile(r"(?:[-*•·–—]|\(?\d{1,2}[.):]|\(?[a-h][.)]) |.*\b1[.)] .*\b2[.)] ", re.IGNORECASE)
@@ -51,14 +52,14 @@ class _Reading:
         self._progress = task.progress
         self._fields = task.interview.fields
         self._message = task.message
-        heard = straightened(clean(task.message[:LONGEST_HEARD]))
+        heard = straightened(clean(task.message[:LONGEST_READ]))
         self._text = _LINES.sub("\n", _BLANKS.sub(" ", heard)).strip()
         self._asked = next((field for field in self._fields if field.name == task.progress.asked), None)
         self._changes = OfflineChanges(task.interview, task.progress)
         self._picking = OfflinePicking(task.interview, task.progress, self._changes)
 
     def heard(self) -> HeardAnswers:
-        told = [sentence for line in self._text.split("\n") for sentence in self._told(line)]
+        told = [sentence for line in self._text.split("\n") for sentence in self._told(line)][:MOST_SENTENCES]
         left: list[str] = []
         for sentence in told:
             rest = self._changes.take(sentence)
@@ -66,9 +67,10 @@ class _Reading:
         left = [rest for rest in left if plain_words(rest)]
         self._picking.answer_asked(" ".join(told))
         self._picking.take_hinted()
-        if self._asked is not None and self._is_declined(left):
-            if not self._asked.required and self._asked.name not in self._changes.answers:
-                self._changes.passed.append(self._asked.name)
+        asked = self._asked
+        if asked is not None and self._is_declined(left) and not _is_yes_or_no(asked):
+            if not asked.required and asked.name not in self._changes.answers:
+                self._changes.passed.append(asked.name)
         else:
             self._take_asked(told, left)
             self._take_wishes(left)
@@ -104,11 +106,11 @@ class _Reading:
             self._changes.answers[asked.name] = opened(answer, "bare opening", "greeting") or answer
 
     def _sentences(self) -> list[str]:
-        return [sentence for line in self._text.split("\n") for sentence in sentences_in(line)]
+        return [sentence for line in self._text.split("\n") for sentence in sentences_in(line)][:MOST_SENTENCES]
 
     def _is_answer(self, asked: InterviewField, left: Sequence[str]) -> bool:
         text = " ".join(left)
-        if asked.required and _CLOSED_QUESTION.match(asked.question):
+        if _is_yes_or_no(asked):
             return (bool(left) and not is_small_talk(text)) or plain_words(text)[:1] in {("yes",), ("no",)}
         return bool(left) and not (is_small_talk(text) or declines(text) or plain_words(text) in {("yes",), ("yeah",)})
 
@@ -122,13 +124,14 @@ class _Reading:
         for field in (opens or lists)[:1]:
             if field.name in self._changes.answers:
                 continue
-            wishes = [
-                sentence for sentence in left if is_wish(sentence, nouns(field)) and (opens or self._is_more(sentence))
-            ]
+            wishes = [text for text in left if self._is_wish(text, nouns(field), is_open=bool(opens))]
             self._changes.extend(field, things("\n".join(wishes), nouns(field)))
 
-    def _is_more(self, sentence: str) -> bool:
-        return self._progress.read_back or bool(_MORE.search(sentence))
+    def _is_wish(self, sentence: str, wanted: Sequence[str], *, is_open: bool) -> bool:
+        says_more = bool(_MORE.search(sentence))
+        if is_wish(sentence, wanted):
+            return is_open or says_more or self._progress.read_back
+        return says_more and self._progress.read_back
 
     def _is_declined(self, left: Sequence[str]) -> bool:
         """Whether the message has nothing to say to what was asked."""
@@ -149,3 +152,8 @@ class _Reading:
             elif agrees(self._text):
                 confirms = True
         return HeardAnswers(answers=answers, passed=passed, confirms=confirms)
+
+
+def _is_yes_or_no(field: InterviewField) -> bool:
+    """Whether a `no` answers the question for the field, rather than leaving it out."""
+    return field.required and field.kind == "text" and bool(_CLOSED_QUESTION.match(field.question))

@@ -18,6 +18,7 @@ from backend.ports.tasks import Reflect, WritePart
 
 MOST_WORDS = 3000
 _MOST_NAMED = 5
+_TOLD_WHOLE = {"stairs", "drift"}
 _ROUNDS = 3
 _SAID_INSTEAD = 4
 """A move that is named so early in a clause is what the clause is about."""
@@ -156,7 +157,7 @@ class _Part:
         if any("$Nth" in line for line in lines):
             count = _how_many(clause) or 3
             yield Block(self._numbered(lines, count), least=count, works=True)
-        elif move == "stairs":
+        elif move in _TOLD_WHOLE:
             fresh = self._fresh(kind)
             yield Block(fresh, least=len(fresh), whole=True)
         else:

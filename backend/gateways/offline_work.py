@@ -81,8 +81,8 @@ def made_plan(request: ModelRequest, task: MakePlan) -> str:
 
 def step_done(request: ModelRequest, task: Act) -> str:
     """What can be said of the next line of the plan: that it is not done, and what is known about it."""
-    lines = _lines(task.plan) or [task.goal]
-    line = lines[min(len(task.done), len(lines) - 1)].rstrip(" .")
+    lines = _lines(task.plan) or [_brief(task.goal)]
+    line = lines[min(len(task.done), len(lines) - 1)].rstrip(" .") or "…"
     found = OfflineRecollection(request.messages).find(line)
     known = speakable(found.remembered) if found else ""
     return _within(
@@ -213,7 +213,7 @@ def _lines(plan: str) -> list[str]:
 
 def _brief(text: str) -> str:
     told = speakable(text[:LONGEST_PROMPT])
-    return (f"{told}…" if len(text) > LONGEST_PROMPT else told).rstrip(" .;:?")
+    return (f"{told}…" if len(text) > LONGEST_PROMPT else told).rstrip(" .;:?") or "…"
 
 
 def _within(request: ModelRequest, text: str) -> str:
