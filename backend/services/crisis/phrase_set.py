@@ -11,7 +11,7 @@ _SYMBOL = re.compile(r"[()|?]|\{\w+\}|[^\s()|?{}]+")
 _GAP = re.compile(r"_([1-9])?")
 _ANY = ""
 _NO_GAP = {START, END, "not", "never", "no"}
-_LONGEST_FOUND = 40
+LONGEST_FOUND = 40
 """Words: fillers may stand between the words of a phrase, but not without end."""
 _MOST_NODES = 20_000
 
@@ -82,7 +82,7 @@ class PhraseSet:
             while node is not None:
                 for label in node.labels:
                     yield Found(label, start + (first == START), at - (known[at - 1] == END))
-                if at == len(known) or at - start == _LONGEST_FOUND:
+                if at == len(known) or at - start == LONGEST_FOUND:
                     break
                 node = self._after(node, known[at])
                 at += 1
