@@ -238,9 +238,14 @@ class TurnLedger:
 async def shown_run(tx: TenantTransaction, caller: Caller, run_id: UUID) -> Run | None:
     """The run, if it is visible, with the calls that wait for a person."""
     stored = await tx.runs.get(run_id, caller.sees_only)
-    if stored is None or stored.run.status != "waiting":
-        return stored.run if stored else None
-    return stored.run.model_copy(update={"approvals": pending_calls(await tx.run_steps.all(run_id))})
+    return await with_calls(tx, stored.run) if stored is not None else None
+
+
+async def with_calls(tx: TenantTransaction, run: Run) -> Run:
+    """The run, with the calls that wait for a person."""
+    if run.status != "waiting":
+        return run
+    return run.model_copy(update={"approvals": pending_calls(await tx.run_steps.all(run.id))})
 
 
 def pending_calls(steps: Sequence[StoredStep]) -> list[PendingCall]:

@@ -44,6 +44,8 @@ ALTER TABLE agents
         CASE WHEN status = 'active' AND type IN ('workflow', 'autonomous')
                   AND contract #>> '{workflow,trigger_type}' = 'scheduled'
              THEN contract #>> '{workflow,schedule}' END) STORED;
+CREATE INDEX agents_interviewers ON agents (tenant_id, created_at, id) WHERE contract ? 'interview';
+CREATE INDEX agents_writers ON agents (tenant_id, created_at, id) WHERE contract ? 'script';
 CREATE INDEX agents_scheduled ON agents (tenant_id, id) INCLUDE (schedule) WHERE schedule IS NOT NULL;
 
 -- What became of it: the next tick of the schedule that is written here; with another one it is reckoned anew. Without

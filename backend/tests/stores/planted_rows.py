@@ -29,6 +29,8 @@ APP_FILES = (
 )  # fmt: skip
 SENTINEL = "only for the tenant who wrote it"
 LEASE = timedelta(seconds=30)
+INTERVIEW = {"fields": [{"name": "goals", "kind": "list", "question": "What do you wish for?"}]}
+SCRIPT = {"parts": [{"name": "only", "purpose": "say it", "minutes": 1}]}
 _KEY = "repeated-request"
 _BEFORE_THE_FIRST = (NEWEST.created_at, NEWEST.id)
 
@@ -73,7 +75,7 @@ async def plant(database: Database) -> Planted:
     """A tenant with a row in every table."""
     caller = await make_tenant(database)
     metadata = {"tenant_id": caller.tenant_id, "owner_id": caller.user_id, "tags": ["planted"]}
-    agent = contract(id=uuid4(), name=SENTINEL, metadata=metadata)
+    agent = contract(id=uuid4(), name=SENTINEL, metadata=metadata, interview=INTERVIEW, script=SCRIPT)
     turns = [TurnIds(agent.id, uuid4(), caller.user_id, uuid4(), uuid4(), uuid4()) for _ in range(3)]
     running, failed, waiting = turns
     planted = Planted(caller, agent, running, failed, waiting, *(uuid4() for _ in range(11)))
@@ -200,6 +202,8 @@ def _agents(it: Planted) -> dict[str, tuple[Any, ...]]:
         "agents.search_page": (*page, "planted", SENTINEL),
         "agents.count": (None, None, None, None),
         "agents.named": (SENTINEL,),
+        "agents.interviewer": (["conversational"],),
+        "agents.writer": (["conversational"],),
         "agents.insert": (
             uuid4(), user, "New", "conversational", "1.0.0", "active", [], json, now, "Created", None, now, 1,
         ),
