@@ -114,6 +114,8 @@ class SessionService:
             refuse_after_crisis(session)
             if accepted:
                 _refuse_without_plan(session)
+                if session.consented_at is not None:
+                    return session
                 await tx.sessions.consent(session_id)
                 await tx.audit.record(caller, "session.consented", "session", session_id)
             elif session.stage != "confirmation" or session.status != "intake":  # there is nothing that was agreed to
