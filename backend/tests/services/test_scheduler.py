@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 
+from backend.errors import DatabaseUnavailable
 from backend.services.scheduler import BATCH, Scheduler
 from backend.services.timetable import NEVER, Timetable
 from backend.stores.database import Database, open_pool
@@ -391,26 +392,56 @@ async def test_killed_between_tick_and_order_there_is_neither(
     agent = await make_scheduled(database, await tenant())
     await scheduler.step()
     due = await desk.set_back(agent)
-    await desk.owner.execute("CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS"
-                             " $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN new; END $$")  # fmt: skip
-    await desk.owner.execute("CREATE TRIGGER held BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION held()")
-    await desk.owner.execute("SELECT pg_advisory_lock(4711)")
-    try:
-        async with running(scheduler):
-            async with asyncio.timeout(5):
-                while not await desk.owner.fetchval(  # noqa: ASYNC110 — the server says so
-                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-                ):  # fmt: skip
-                    await asyncio.sleep(0.005)
-            killed = await desk.owner.fetchval(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            )
-            assert killed == 1
-    finally:
-        await desk.owner.execute("DROP TRIGGER held ON outbox; DROP FUNCTION held(); SELECT pg_advisory_unlock(4711)")
+    async with orders_held(desk.owner):
+        looking = asyncio.create_task(scheduler.step())
+        await held_up(desk.owner)
+        assert await desk.owner.fetchval(f"SELECT count(pg_terminate_backend(pid)) {_HELD_UP}") == 1
+        with pytest.raises(DatabaseUnavailable):
+            await looking
     assert ((await desk.row(agent))["next_at"], await desk.orders()) == (due, [])
     await scheduler.step()
     assert await desk.ordered() == {agent: 1}
+
+
+async def test_a_loop_that_is_cancelled_finishes_its_step(
+    database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
+) -> None:
+    agents = [await make_scheduled(database, await tenant()) for _ in range(3)]
+    await scheduler.step()
+    await desk.set_back(*agents)
+    async with orders_held(desk.owner):
+        loop = asyncio.create_task(scheduler.run())
+        await held_up(desk.owner)
+        loop.cancel()
+    await asyncio.wait([loop])
+    assert loop.cancelled()
+    assert await desk.ordered() == dict.fromkeys(agents, 1)
+
+
+_HELD_UP = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+
+@asynccontextmanager
+async def orders_held(owner: Connection) -> AsyncGenerator[None]:
+    """Whoever writes an order waits in the middle of it."""
+    await owner.execute(
+        "CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN new; END $$;"
+        "CREATE TRIGGER held BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION held();"
+        "SELECT pg_advisory_lock(4711)"
+    )
+    try:
+        yield
+    finally:
+        await owner.execute("SELECT pg_advisory_unlock(4711)")
+        await owner.execute("DROP TRIGGER held ON outbox; DROP FUNCTION held()")
+
+
+async def held_up(owner: Connection) -> None:
+    """Wait until somebody waits there."""
+    async with asyncio.timeout(10):
+        while not await owner.fetchval(f"SELECT count(*) {_HELD_UP}"):  # noqa: ASYNC110 — the server says so
+            await asyncio.sleep(0.005)
 
 
 async def test_the_loop_survives_the_loss_of_the_database(
