@@ -24,6 +24,7 @@ from backend.models.agent_requests import AgentUpdateRequest
 from backend.models.page import Cursor
 from backend.models.session import SessionCreate
 from backend.models.tenant import Caller, Role
+from backend.models.thread import ThreadUpdate
 from backend.ports import ReadAnswers
 from backend.scripts.default_agents import load_default_agents
 from backend.stores.database import Database
@@ -228,6 +229,18 @@ async def test_an_agent_that_lost_its_interview_cannot_go_on(server: OneServer, 
     await server.agents.update(caller, intake, AgentUpdateRequest(interview=None))
     with pytest.raises(SessionState, match="no interview any more"):
         await server.sessions.say(caller, session.id, "Hello")
+
+
+async def test_an_archived_thread_is_not_talked_in(server: OneServer, caller: Caller) -> None:
+    await default_agents(server, caller)
+    session = await server.sessions.create(caller, NEW)
+    await server.threads.update(caller, session.intake_thread_id, ThreadUpdate(status="archived"))
+    with pytest.raises(SessionState, match="thread is archived"):
+        await server.sessions.say(caller, session.id, "Hello")
+    await server.threads.update(caller, session.intake_thread_id, ThreadUpdate(status="active"))
+    assert (await say(server, caller, session, "Hello", "Welcome.")).stage == "goals"
+    said = (await server.messages(caller, session.intake_thread_id))[1]
+    assert (said.content, said.metadata) == ("Hello", {"session_id": str(session.id)})
 
 
 # --- consent ---
