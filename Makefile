@@ -12,7 +12,7 @@ define INSTALL
 test "$$python" != none || { echo "$(NO_PYTHON)" >&2; exit 1; }; "$$python" backend/scripts/install.py
 endef
 
-.PHONY: help run setup check fix test test-fuzz test-crash bench-memory bench-memory-updates bench-memory-scale \
+.PHONY: help run setup check fix test test-fuzz test-crash bench-memory bench-memory-updates bench-memory-scale bench-crisis \
 	migrate openapi lock clean
 
 help: ## list the targets
@@ -53,6 +53,9 @@ bench-memory-updates: dev ## whether a new fact wins against the old one
 
 bench-memory-scale: dev ## how fast memory is among many: make bench-memory-scale MEMORIES=20000
 	$(BIN)/python -m benchmarks.memory_scale --memories $(or $(MEMORIES),20000)
+
+bench-crisis: dev ## whether the crisis gate fires where it must, and only there: precision and recall
+	$(BIN)/python -m benchmarks.crisis_gate
 
 migrate: setup ## bring the database's schema up to date
 	$(BIN)/numen migrate

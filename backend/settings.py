@@ -13,6 +13,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 SMALLEST_BOOTSTRAP_KEY = 32
 OWN_DIMENSIONS = {"minilm": 384, "lexical": 1024}
 """How many numbers a vector of the embedders has that need no server."""
+HelpRegion = Literal[
+    "international", "US", "GB", "IE", "CA", "AU", "NZ", "DE", "AT", "CH", "FR", "ES", "IT", "NL", "IN", "ZA"
+]
+"""Regions that `services/crisis/help_lines.json` has help lines for."""
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 _HOST = r"(?!-)[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]+\]"
@@ -72,6 +76,8 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(default=None, alias="OPENAI_API_KEY")
     openai_base_url: str = Field(default="https://api.openai.com/v1", alias="OPENAI_BASE_URL")
     llm_providers: dict[str, NamedProvider] = Field(default={}, alias="NUMEN_LLM_PROVIDERS")
+
+    region: HelpRegion = Field(default="international", alias="NUMEN_REGION")
 
     memory_extraction: bool = Field(default=True, alias="NUMEN_MEMORY_EXTRACTION")
     qdrant_url: str | None = Field(default=None, alias="QDRANT_URL")

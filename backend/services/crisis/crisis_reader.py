@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -15,7 +15,7 @@ from backend.services.crisis.folding import Folding
 from backend.services.crisis.phrase_set import LONGEST_FOUND, Found, PhraseSet
 from backend.services.crisis.spelling import Spelling
 
-_MOST_URGENT_FIRST: tuple[CrisisKind, ...] = ("medical_emergency", "suicide", "harm_to_others", "self_harm")
+_URGENCY: tuple[CrisisKind, ...] = ("medical_emergency", "suicide", "harm_to_others", "self_harm")
 _VOID = "void: "
 _REACH = 20
 """Words: a context says something of what stands near it. People write long messages without a full stop."""
@@ -43,27 +43,34 @@ class CrisisReader:
 
     def read(self, text: str) -> CrisisKind | None:
         """The most urgent kind of crisis in the text, if any."""
-        kinds: set[CrisisKind] = set()
+        most_urgent: CrisisKind | None = None
         for words in self.folding.sentences(text):
-            kinds.update(self._kinds(words))
-            if _MOST_URGENT_FIRST[0] in kinds:
+            kind = self._most_urgent(words)
+            if kind is not None and (most_urgent is None or _URGENCY.index(kind) < _URGENCY.index(most_urgent)):
+                most_urgent = kind
+            if most_urgent == _URGENCY[0]:
                 break
-        return next((kind for kind in _MOST_URGENT_FIRST if kind in kinds), None)
+        return most_urgent
 
-    def _kinds(self, words: Sequence[str]) -> Iterator[CrisisKind]:
+    def _most_urgent(self, words: Sequence[str]) -> CrisisKind | None:
         found = list(self.crisis.find(words))
         if not found:
-            return
+            return None
         contexts = self._contexts(words)
         elsewhere = {one for one in found if self._is_elsewhere(one, words, contexts)}
         harmless: dict[int, list[Found]] = {}
         for one in (*self.harmless.find(words), *elsewhere):
             harmless.setdefault(one.start, []).append(one)
-        for one in set(found) - elsewhere:
-            # Only what begins near enough can reach it: a text that is full of both is still read in no time.
-            near = (other for at in range(one.start - LONGEST_FOUND, one.end) for other in harmless.get(at, ()))
-            if not any(self._excuses(other, one, words) for other in near):
-                yield self.groups[one.label].kind
+        for kind in _URGENCY:
+            meant = (one for one in found if self.groups[one.label].kind == kind and one not in elsewhere)
+            if not all(self._is_harmless(one, words, harmless) for one in meant):
+                return kind
+        return None
+
+    def _is_harmless(self, crisis: Found, words: Sequence[str], harmless: Mapping[int, Sequence[Found]]) -> bool:
+        # Only what begins near enough can reach it, so a text that is full of both is still read in no time.
+        near = (other for at in range(crisis.start - LONGEST_FOUND, crisis.end) for other in harmless.get(at, ()))
+        return any(self._excuses(other, crisis, words) for other in near)
 
     def _is_elsewhere(self, crisis: Found, words: Sequence[str], contexts: Mapping[str, Sequence[int]]) -> bool:
         """Whether it is said of another time, or of nobody here. What `is` so cannot be long over."""

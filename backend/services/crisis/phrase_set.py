@@ -10,7 +10,7 @@ START, END = "^", "$"
 _SYMBOL = re.compile(r"[()|?]|\{\w+\}|[^\s()|?{}]+")
 _GAP = re.compile(r"_([1-9])?")
 _ANY = ""
-_NO_GAP = {START, END, "not", "never", "no"}
+_NO_GAP = frozenset({START, END, "not", "never", "no"})
 LONGEST_FOUND = 40
 """Words: fillers may stand between the words of a phrase, but not without end."""
 _MOST_NODES = 20_000
@@ -74,7 +74,7 @@ class PhraseSet:
 
     def find(self, words: Sequence[str]) -> Iterator[Found]:
         """What stands in a sentence; one that goes on after it may have ended is found with each of its ends."""
-        alphabet = self.words | self._fillers
+        alphabet = self.words | self._fillers | _NO_GAP
         known = [word if word in alphabet else _ANY for word in words]
         for start, first in enumerate(known):
             node = self._after(self._root, first) if first in self.words else None
