@@ -130,7 +130,20 @@ class ChatReply(BaseModel):
 class PendingCall(BaseModel):
     """A tool call that waits for a person. `reason` says why, when it is another than the contract's `approval`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "call_id": "3b0b3a52-58a6-5d2c-8f0e-4d0c1f5a7b11",
+                    "tool": "calendar__create_event",
+                    "arguments": {"title": "Dentist", "day": "2026-12-01"},
+                    "reason": "",
+                }
+            ]
+        },
+    )
 
     call_id: UUID
     tool: str
