@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from backend.gateways.offline_changes import OfflineChanges
-from backend.gateways.offline_choices import nouns
+from backend.gateways.offline_choices import asks_manner, nouns
 from backend.gateways.offline_hearing import (
     agrees,
     asks,
@@ -100,12 +100,26 @@ class _Reading:
             return
         if asked.kind == "list":
             kept = [sentence for sentence in left if not (is_assent(sentence) or declines(sentence))]
-            self._changes.extend(asked, things("\n".join(kept), nouns(asked)))
+            found = things("\n".join(kept), nouns(asked))
+            self._changes.extend(asked, tuple(one for one in found if not self._take_bare_option(one)))
         elif self._is_answer(asked, left):
             is_whole = "".join(told) == "".join(left) and len(told) == len(self._sentences())
             text = self._message if is_whole else " ".join(left)
             answer = clean(text).strip()
             self._changes.answers[asked.name] = opened(answer, "bare opening", "greeting") or answer
+
+    def _take_bare_option(self, thing: str) -> bool:
+        """Take `calm` among the things of a list for what it is: an option of a choice that is still open."""
+        said = tuple(word for word in plain_words(thing) if word != "please")
+        for field in self._fields:
+            if field.kind != "choice" or not asks_manner(field) or self._changes.known(field) is not None:
+                continue
+            for option in field.options:
+                names = (option.value.replace("_", " ").replace("-", " "), *option.words)
+                if any(said == plain_words(name) for name in names):
+                    self._changes.answers[field.name] = option.value
+                    return True
+        return False
 
     def _take_asides(self, left: Sequence[str]) -> list[str]:
         """Take `leave out the sea`, said beside other answers, into the open text for what else there is to say."""

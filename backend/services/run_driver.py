@@ -187,7 +187,7 @@ class RunDriver:
         except Exception:  # noqa: BLE001 — the seam of this background task: whatever broke, the turn is stored as failed
             _log.exception("run failed")
             error = NumenError("The turn failed on our side; the error has been logged.")
-            return Ended(failure_of(run, turn, error), error)
+            return Ended(failure_of(run, turn, error), error, along=self._works_along(turn, error))
 
     def _stopped(self, run: LiveRun, turn: OpenTurn) -> Ended:
         error = stopped(run.stop_reason)
@@ -197,7 +197,7 @@ class RunDriver:
         work = self._use.works[turn.nature.kind]
         try:
             agent = self._compiled(turn, known)
-            crisis = self._use.safety.answer(run, turn, agent)
+            crisis = await self._use.safety.answer(run, turn, agent)
             if crisis is not None:
                 return crisis
             return await work.answer(await self._desk(run, turn, agent, streaming=streaming))

@@ -146,6 +146,9 @@ def marked_blocks(text: str) -> list[str]:
 def test_every_marked_command_runs(running_server: NumenServer, document: Path) -> None:
     """All blocks of a document are one session, since later ones use what earlier ones have set."""
     archive_all_but_the_default_agents(running_server)
+    in_the_same_folder = running_server.folder / "examples"
+    if not in_the_same_folder.exists():
+        in_the_same_folder.symlink_to(ROOT / "examples")
     blocks = marked_blocks(document.read_text("utf-8"))
     assert blocks
     marks = [f'printf "\\nblock {number} done\\n"\n' for number in range(1, len(blocks) + 1)]
