@@ -128,9 +128,10 @@ class RunStepStore:
         found = await self._connection.fetchval(_SQL["answer"], self._tenant_id, run_id, call_id, approved, reason, by)
         return found is not None
 
-    async def exists(self, run_id: UUID, call_id: UUID) -> bool:
-        """Whether the run has such a step."""
-        return await self._connection.fetchrow(_SQL["find"], self._tenant_id, run_id, call_id) is not None
+    async def answered(self, run_id: UUID, call_id: UUID) -> tuple[UUID | None, bool | None] | None:
+        """Who answered this step, and how; None when the run has no such step."""
+        row = await self._connection.fetchrow(_SQL["find"], self._tenant_id, run_id, call_id)
+        return (row["answered_by"], row["approved"]) if row is not None else None
 
     async def close(self, run_id: UUID) -> None:
         """The run is over: unfinished steps are marked as failed."""

@@ -43,7 +43,7 @@ UPDATE run_steps s
 RETURNING s.id;
 
 -- name: find
-SELECT s.status, s.approved FROM run_steps s WHERE s.tenant_id = $1 AND s.run_id = $2 AND s.id = $3;
+SELECT s.answered_by, s.approved FROM run_steps s WHERE s.tenant_id = $1 AND s.run_id = $2 AND s.id = $3;
 
 -- name: close
 -- The run is over: what was not finished will not be.

@@ -6,6 +6,7 @@ A new route needs a body here when it takes one, and a kind when its address has
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from fastapi import FastAPI
 
 from backend.models.erasure import Certificate
 from backend.models.interview_progress import InterviewProgress
+from backend.models.run import RunRequest
 from backend.models.session import SessionCreate
 from backend.models.tenant import ApiKeyCreate, Caller
 from backend.models.webhook import WebhookCreate
@@ -59,6 +61,8 @@ BODIES: Mapping[str, Body] = {
     "createSession": {},
     "answerInterview": {"message": "I want to sleep better."},
     "consentToPlan": {"accepted": True},
+    "startRun": {"input": "The dome opens at dusk."},
+    "answerApproval": {"approved": True},
 }
 """A body that works, by operation; routes that are not here take none."""
 
@@ -68,7 +72,7 @@ QUERIES: Mapping[str, str] = {"searchMemories": "q=When+does+the+dome+open"}
 VERSIONS = {"version": "1.0.0", "a": "1.0.0", "b": "1.1.0"}
 IDS = (
     "agent_id", "thread_id", "message_id", "run_id", "api_key_id", "memory_id", "user_id", "erasure_id",
-    "working_agent_id", "webhook_id", "session_id", "open_session_id",
+    "working_agent_id", "webhook_id", "waiting_run_id", "call_id", "session_id", "open_session_id",
     "complete_session_id", "agreed_session_id",
 )  # fmt: skip
 SESSIONS = IDS[-4:]
@@ -76,6 +80,7 @@ WORKING = frozenset({"createWebhook", "listWebhooks", "startRun"})
 """What is asked of an agent that works: here its address names a `working_agent_id`, which events set off."""
 INSTEAD = {
     **dict.fromkeys(WORKING, ("{agent_id}", "{working_agent_id}")),
+    "answerApproval": ("{run_id}", "{waiting_run_id}"),
     "answerInterview": ("{session_id}", "{open_session_id}"),
     "consentToPlan": ("{session_id}", "{complete_session_id}"),
     "startTherapy": ("{session_id}", "{agreed_session_id}"),
@@ -183,6 +188,8 @@ class World:
     working_agent_id: str
     webhook_id: str
     webhook_secret: str
+    waiting_run_id: str
+    call_id: str
     session_id: str
     open_session_id: str
     complete_session_id: str
@@ -212,7 +219,8 @@ async def make_world(api: Api, owner: Person, person: Person | None = None) -> W
     hook = await api.container.webhooks.create(owner.caller, UUID(working), WebhookCreate(name="to be deleted"))
     held = (str(key.id), memory_id, str(erasable.user_id), erasure_id)
     sessions = await make_sessions(api, owner, person.caller, said.metadata.run_id)
-    return World(agent["id"], *told, *held, working, str(hook.id), hook.secret, *sessions)
+    waiting = await make_waiting_run(api, working, person.caller)
+    return World(agent["id"], *told, *held, working, str(hook.id), hook.secret, *waiting, *sessions)
 
 
 async def make_sessions(api: Api, owner: Person, caller: Caller, run_id: UUID) -> tuple[str, ...]:
@@ -239,10 +247,27 @@ async def make_sessions(api: Api, owner: Person, caller: Caller, run_id: UUID) -
 
 
 async def make_working_agent(owner: Person) -> str:
-    """The id of an agent that events set off."""
-    steps = [{"kind": "prompt", "id": "sum", "prompt": "Sum up the input."}]
-    workflow = {"trigger_type": "event", "steps": steps}
-    return (await owner.make_agent(name="Works", type="workflow", workflow=workflow))["id"]
+    """The id of an agent that events set off, and that asks a person before it looks at the clock."""
+    grant = {"kind": "builtin", "name": "current_time", "approval": "always"}
+    steps = [{"kind": "tool", "id": "time", "tool": "current_time"}]
+    agent = await owner.make_agent(
+        name="Works",
+        type="workflow",
+        configuration={"tools_enabled": True},
+        capabilities={"tools": [grant]},
+        workflow={"trigger_type": "event", "steps": steps},
+    )
+    return agent["id"]
+
+
+async def make_waiting_run(api: Api, working_agent_id: str, caller: Caller) -> tuple[str, str]:
+    """The ids of a run and of its tool call, which waits until a person has agreed."""
+    run = await api.container.tasks.start(caller, UUID(working_agent_id), RunRequest())
+    async with asyncio.timeout(20):
+        while not run.approvals:
+            await asyncio.sleep(0.01)
+            run = await api.container.runs.get(caller, run.id)
+    return str(run.id), str(run.approvals[0].call_id)
 
 
 async def make_memory(owner: Person, agent_id: str, user_id: str) -> str:

@@ -22,11 +22,13 @@ DUPLICATES = 30
 POSTS = (
     "createAgent", "importAgent", "rollbackAgent", "duplicateAgent", "createThread", "chat", "streamChat", "cancelRun",
     "createApiKey", "createMemory", "createMemories", "createWebhook", "createSession", "answerInterview",
-    "consentToPlan", "startTherapy",
+    "consentToPlan", "startTherapy", "startRun", "answerApproval",
 )  # fmt: skip
 SECRETS = {"createApiKey": "api_key_id", "createWebhook": "webhook_id"}
 """Their answers hold a secret, so that a repeat is refused, with the id of what was made under this name."""
-MOVE_ON = {"createMemory": ("indexed_at",), "startTherapy": ("status", "text", "finished_at")}
+MOVE_ON = {"createMemory": ("indexed_at",), "startTherapy": ("status", "text", "finished_at"),
+           "startRun": ("status", "text", "finished_at", "approvals"),
+           "answerApproval": ("status", "text", "finished_at")}  # fmt: skip
 """What the server may have done more about, by the time that it is asked again."""
 _COUNTS = """
 SELECT (SELECT count(*) FROM agents) AS agents, (SELECT count(*) FROM agent_versions) AS versions,

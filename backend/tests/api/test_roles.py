@@ -23,6 +23,7 @@ from backend.tests.api.route_cases import (
     make_erasure,
     make_memory,
     make_sessions,
+    make_waiting_run,
     make_world,
     nowhere,
 )
@@ -62,6 +63,8 @@ async def column(api: Api, kind: str) -> dict[str, int]:
         of_person = replace(owner.caller, user_id=UUID(user_id))
         sessions = await make_sessions(api, owner, of_person, UUID(told["run_id"]))
         told |= dict(zip(SESSIONS, sessions, strict=True))
+        waiting = await make_waiting_run(api, world.working_agent_id, of_person)
+        told |= dict(zip(("waiting_run_id", "call_id"), waiting, strict=True))
         told["erasure_id"] = await make_erasure(api, of_person)
         return await statuses(api, owner, replace(world, **told), **headers)
     person = await api.colleague(owner, next(role for role in ROLES if role == kind))
