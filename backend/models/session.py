@@ -93,14 +93,14 @@ class Session(BaseModel):
     status: SessionStatus
     stage: SessionStage
     response: str
-    plan: SessionPlan | None
+    plan: SessionPlan | None = None
     user_id: UUID
     intake_agent_id: UUID
     therapy_agent_id: UUID
     intake_thread_id: UUID
-    therapy_run_id: UUID | None
-    consented_at: datetime | None
-    error: dict[str, Any] | None
+    therapy_run_id: UUID | None = None
+    consented_at: datetime | None = None
+    error: dict[str, Any] | None = None
     created_at: datetime
     updated_at: datetime
 
