@@ -41,8 +41,9 @@ test-fuzz: dev ## all hostile requests, thousands made up from the OpenAPI docum
 	NUMEN_TEST_THOROUGH=1 $(BIN)/pytest backend/tests/api/test_hostile.py backend/tests/api/test_fuzz.py \
 	    backend/tests/gateways/test_mem0_isolation.py
 
-test-crash: dev ## kill a working server a hundred times, and one that erases somebody
+test-crash: dev ## kill a working server a hundred times, in workflows, and one that erases somebody
 	NUMEN_TEST_KILLS=100 $(BIN)/pytest backend/tests/api/test_crash.py
+	NUMEN_TEST_KILLS=25 $(BIN)/pytest backend/tests/api/test_work_crash.py
 	NUMEN_TEST_KILLS=24 $(BIN)/pytest backend/tests/api/test_erasure.py -k killed
 
 bench-memory: dev ## how well memory finds what was said: make bench-memory DATA=conversations.json SPLIT=ids.txt
