@@ -46,8 +46,8 @@ class RunService:
     async def answer(
         self, caller: Caller, run_id: UUID, call_id: UUID, answer: ApprovalAnswer, operation_id: UUID | None = None
     ) -> Run:
-        """Agree to a tool call that waits, or refuse it; when no other waits, the run goes on. A repeated request that
-        says the same changes nothing.
+        """Agree to a tool call that waits, or refuse it; when no other waits, the run goes on. A repeated operation
+        changes nothing.
 
         Errors: `RunNotFound`, `CallNotFound`, `ApprovalAnswered`, `RunFinished`.
         """
@@ -56,12 +56,17 @@ class RunService:
             if status is None:
                 raise RunNotFound("There is no run with this id.")
             answered = await tx.run_steps.answer(
-                run_id, call_id, caller.user_id, approved=answer.approved, reason=answer.reason
+                run_id,
+                call_id,
+                caller.user_id,
+                approved=answer.approved,
+                reason=answer.reason,
+                operation_id=operation_id,
             )
             if answered:
                 verdict = {"call_id": str(call_id), "approved": answer.approved}
                 await tx.audit.record(caller, "run.call_answered", "run", run_id, verdict)
-            elif operation_id is None or not await _is_said(tx, run_id, call_id, caller, answer):
+            elif operation_id is None or not await tx.run_steps.answered_in(run_id, call_id, operation_id):
                 await _refuse_answer(tx, run_id, call_id, status)
             awake = await tx.runs.wake(run_id)
         if awake:
@@ -158,12 +163,8 @@ def _ids_of(run: Run) -> TurnIds:
     return TurnIds(run.agent_id, run.thread_id, run.user_id, run.id, run.user_message_id, run.assistant_message_id)
 
 
-async def _is_said(tx: TenantTransaction, run_id: UUID, call_id: UUID, caller: Caller, answer: ApprovalAnswer) -> bool:
-    return await tx.run_steps.answered(run_id, call_id) == (caller.user_id, answer.approved)
-
-
 async def _refuse_answer(tx: TenantTransaction, run_id: UUID, call_id: UUID, status: RunStatus) -> NoReturn:
-    if await tx.run_steps.answered(run_id, call_id) is None:
+    if not await tx.run_steps.exists(run_id, call_id):
         raise CallNotFound("The run has no tool call with this id.")
     if status not in ("running", "waiting"):
         raise RunFinished(f"The run has already ended ({status}); nothing waits for an answer.")

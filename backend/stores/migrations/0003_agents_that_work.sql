@@ -28,6 +28,7 @@ CREATE TABLE run_steps (
     approved      boolean,    -- null: nobody was asked, or nobody has answered
     answered_by   uuid,
     answered_at   timestamptz,
+    operation_id  uuid,       -- of the answer: a repeated request finds that it was given
     reason        text        CHECK (length(reason) <= 2000),
     input_tokens  int         NOT NULL DEFAULT 0,
     output_tokens int         NOT NULL DEFAULT 0,

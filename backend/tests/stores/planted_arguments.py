@@ -179,7 +179,7 @@ def _runs(it: Planted) -> dict[str, tuple[Any, ...]]:
         "run_steps.again": (run.run_id, 1, 1, "running", ""),
         "run_steps.finish": (run.run_id, 1, 1, "completed", "{}", None, 0, 0),
         "run_steps.all": (run.run_id,),
-        "run_steps.answer": (run.run_id, it.call, True, "", user),
+        "run_steps.answer": (run.run_id, it.call, True, "", user, uuid4()),
         "run_steps.find": (run.run_id, it.call),
         "run_steps.close": (run.run_id,),
         "run_steps.forget_failures": (run.run_id,),
