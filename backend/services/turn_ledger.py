@@ -26,7 +26,7 @@ from backend.errors import (
 )
 from backend.graphs.compiled_agents import CONVERSATIONAL_TYPES, WORKING_TYPES
 from backend.models.events import Mark
-from backend.models.run import ChatRequest, PendingCall, Run, RunKind
+from backend.models.run import ChatRequest, PendingCall, Run, RunKind, RunStatus
 from backend.models.tenant import Caller, Role
 from backend.ports import Harvest
 from backend.services.identifiers import new_id
@@ -161,8 +161,8 @@ class TurnLedger:
         async with self._database.tenant(turn.caller.tenant_id) as tx:
             return await tx.runs.keep(turn.ids, text, marks, LEASE, turn.begun.claim)
 
-    async def pause(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> bool:
-        """The run waits for a person; False when the claim was lost."""
+    async def pause(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> RunStatus | None:
+        """The run waits for a person; `running` when everybody has answered already, None when the claim was lost."""
         async with self._database.tenant(turn.caller.tenant_id) as tx:
             return await tx.runs.pause(turn.ids, text, marks, turn.begun.claim)
 
@@ -170,11 +170,6 @@ class TurnLedger:
         """The calls of this run that nobody has answered yet."""
         async with self._database.tenant(turn.caller.tenant_id) as tx:
             return pending_calls(await tx.run_steps.all(turn.ids.run_id))
-
-    async def wake(self, tenant_id: UUID, run_id: UUID) -> bool:
-        """Let a waiting run go on; False when somebody has still to be asked."""
-        async with self._database.tenant(tenant_id) as tx:
-            return await tx.runs.wake(run_id)
 
     async def let_go(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> None:
         """This server works on it no more; whoever looks for runs without a server goes on."""

@@ -278,6 +278,25 @@ async def test_two_calls_wait_until_both_are_answered(server: OneServer, caller:
     assert sorted(arguments["number"] for _, arguments in guarded.calls) == [1, 2]
 
 
+async def test_an_answer_that_comes_before_the_run_has_paused_is_heard(
+    server: OneServer, caller: Caller, guarded: Counter, counter: Counter
+) -> None:
+    agent = await server.agent(caller, **GRANTS)
+    counter.meeting = asyncio.Barrier(2)
+    server.model.then(calls(call("guarded"), call()), says("Done."))
+    run = await server.start(caller, agent, "Do it!")
+    async with asyncio.timeout(10):
+        while not counter.calls:  # noqa: ASYNC110 — the list says so
+            await asyncio.sleep(0.01)
+        steps = await server.runs.steps(caller, run.run_id)
+        (held,) = [step for step in steps if step.status == "waiting"]
+        told_now = await server.runs.answer(caller, run.run_id, held.id, ApprovalAnswer(approved=True))
+        assert told_now.status == "running"
+        await counter.meeting.wait()
+    done = await finished(server, caller, run.run_id)
+    assert (done.status, done.text, len(guarded.calls), len(counter.calls)) == ("completed", "Done.", 1, 1)
+
+
 async def test_an_approval_survives_the_server(
     server: OneServer, database: Database, caller: Caller, guarded: Counter, counter: Counter
 ) -> None:
