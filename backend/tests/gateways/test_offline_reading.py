@@ -333,4 +333,4 @@ def test_long_messages_take_no_longer(words: str) -> None:
         started = time.process_time()
         hear(asked, message, answers=SESSION if read_back else {}, read_back=read_back).model_dump_json()
         times.append(time.process_time() - started)
-    assert sorted(times)[1] < 0.05
+    assert sorted(times)[1] < 0.25
