@@ -38,6 +38,17 @@ async def reads(connection: Connection, sql: str) -> list[str]:
     return [f"{one['Index Name']}: {one.get('Index Cond', 'everything')}" for one in scans]
 
 
+@pytest.fixture(autouse=True)
+async def unknown_tables(owner: Connection) -> None:
+    """Nothing is known of any table, as in a new database: other tests may have had theirs analyzed."""
+    await owner.execute("""
+        SELECT pg_clear_relation_stats('public', c.relname), (
+               SELECT count(pg_clear_attribute_stats('public', c.relname, a.attname::text, false)::text)
+                 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+          FROM pg_class c
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'""")
+
+
 @pytest.mark.parametrize("name", sorted(load("memories")))
 async def test_no_query_of_memories_reads_a_tenants_whole_table(name: str, database: Database) -> None:
     async with database.tenant(uuid4()) as tx:
