@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
 DATABASE_NAME = "numen"
 _WORKER_CONNECTIONS = 4
+_CANCEL_SECONDS = 3.0
 
 
 class SystemClock:
@@ -304,7 +305,11 @@ def _runs(grounds: _Grounds, extracting: OutboxRelay) -> RunParts:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
+    # A cancellation is lost where a connection breaks at that very moment, so it is said until it is heard. The pause
+    # is longer than what a relay takes to end its last step.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_SECONDS)
     with suppress(asyncio.CancelledError):
         await task
 

@@ -135,7 +135,7 @@ class _Network:
     def __init__(self, weights: Path, tokenizer: Path) -> None:
         # These take a third of a second and 60 MB, which a process that embeds nothing should not pay.
         onnxruntime: Any = importlib.import_module("onnxruntime")
-        from tokenizers import Tokenizer  # noqa: PLC0415
+        from tokenizers import Tokenizer  # noqa: PLC0415 — slow to import
 
         words: Any = Tokenizer.from_file(str(tokenizer))
         words.enable_truncation(LONGEST_TOKENS)

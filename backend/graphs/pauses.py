@@ -6,7 +6,6 @@ Pure. A text may come in pieces of any size; what comes out never depends on how
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from backend.models.session import Pause
 
@@ -40,21 +39,6 @@ _SURELY = re.compile(
 )
 _BEGINNINGS = ("pause", "silence", "long pause", "short pause", "brief pause", "a pause", "a long pause")
 _CLOSES_A_WORD = frozenset(".,;:!?…")
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """The words of a text, and the silences between them."""
-
-    text: str
-    pauses: tuple[Pause, ...]
-
-
-def take_pauses(text: str) -> Spoken:
-    """The whole text at once."""
-    speech = SpeechFilter()
-    said = speech.push(text) + speech.rest()
-    return Spoken(said, speech.pauses)
 
 
 class SpeechFilter:

@@ -49,11 +49,6 @@ def workflow_graph(contract: AgentContract) -> CompiledWorkflow:
     return graph.with_config(recursion_limit=len(workflow.steps) * workflow.max_iterations + 10)
 
 
-def build_workflow(workflow: Workflow, *, remembers: bool = False) -> WorkflowGraph:
-    """The graph of a workflow with steps; `remembers`: memory is asked first, once."""
-    return _built(_shape(workflow), remembers=remembers)
-
-
 def _shape(workflow: Workflow) -> _Shape:
     return tuple(workflow.ways().items())
 

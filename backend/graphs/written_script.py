@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from backend.models.session import Pause, SpokenPart
 from backend.ports import MemoryContext
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenScript:
-    """The parts in their order, and what is to be remembered of them; empty where the agent remembers nothing."""
-
-    parts: tuple[SpokenPart, ...]
-    reflection: str = ""
-
-    @property
-    def text(self) -> str:
-        """The words of all parts, a paragraph between two."""
-        return joined(self.parts)
 
 
 class WritingState(TypedDict, total=False):

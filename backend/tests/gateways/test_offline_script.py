@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.gateways.offline_model import OfflineModel
-from backend.graphs.pauses import Spoken, take_pauses
 from backend.models.agent import AgentContract
 from backend.models.interview_progress import Answer
 from backend.models.script import ScriptPart
 from backend.ports import ModelRequest, PromptMessage
 from backend.ports.tasks import Reflect, WritePart
 from backend.tests.gateways.interviews import LESSON, SESSION, THERAPY_AGENT
+from backend.tests.graphs.spoken import Spoken, take_pauses
 
 OFFLINE = OfflineModel()
 STUDENT: dict[str, Answer] = {

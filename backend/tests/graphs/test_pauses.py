@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from backend.graphs.pauses import LONGEST_PAUSE, SpeechFilter, Spoken, take_pauses
+from backend.graphs.pauses import LONGEST_PAUSE, SpeechFilter
+from backend.tests.graphs.spoken import Spoken, take_pauses
 
 
 def pauses(text: str) -> list[tuple[int, float]]:

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import RunTooLong, StepFailed
-from backend.graphs.workflow import build_workflow, workflow_graph
-from backend.models import Workflow
+from backend.graphs.workflow import workflow_graph
 from backend.ports import DoStep, PromptMessage, ToolOutcome
 from backend.tests.fakes import FixedMemory, ScriptedModel, says
 from backend.tests.graphs.workshop import (
@@ -310,9 +309,9 @@ def test_workflows_of_the_same_steps_and_ways_share_a_graph() -> None:
 
 
 def test_a_graph_has_a_node_for_each_step_and_one_that_remembers() -> None:
-    workflow = Workflow.model_validate({"steps": LOOP})
-    assert list(build_workflow(workflow).nodes) == ["draft", "long"]
-    assert list(build_workflow(workflow, remembers=True).nodes) == ["draft", "long", "recall memories"]
+    assert list(workflow_graph(workflow_agent(*LOOP)).nodes) == ["__start__", "draft", "long"]
+    remembering = workflow_graph(workflow_agent(*LOOP, memory=True))
+    assert list(remembering.nodes) == ["__start__", "draft", "long", "recall memories"]
 
 
 async def test_a_workflow_of_a_hundred_steps_runs() -> None:
