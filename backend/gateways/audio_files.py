@@ -59,6 +59,10 @@ class DiskAudioFiles:
                 return DiskAudioWriter(path.with_name(name), path, self._mine)
         raise FileNotFoundError(path.parent)
 
+    def drop(self, key: AudioKey) -> None:
+        """See `AudioFiles.drop`."""
+        self._path(key).unlink(missing_ok=True)
+
     def sessions(self) -> list[tuple[UUID, UUID]]:
         """See `AudioFiles.sessions`; what is not named like one is somebody else's."""
         tenants = ((UUID(one.name), one) for one in _folders(self._folder))

@@ -52,6 +52,10 @@ class AudioFiles(Protocol):
         """Make the part, or make it anew."""
         ...
 
+    def drop(self, key: AudioKey) -> None:
+        """Take the part away, if it is there."""
+        ...
+
     def sessions(self) -> list[tuple[UUID, UUID]]:
         """(tenant, session) of everything that has files."""
         ...

@@ -90,7 +90,7 @@ class PartMaking:
         # Also when it is kept: who erases removes the rows first, and then the files that there are.
         if not await self._is_there(self.key):
             with told_by_the_disk():
-                await asyncio.to_thread(self._files.remove, self.key.tenant_id, [self.key.session_id])
+                await asyncio.to_thread(self._files.drop, self.key)
             raise SessionNotFound("There is no session with this id.")
 
     async def _write(self, writer: AudioWriter, piece: bytes) -> None:

@@ -88,7 +88,7 @@ class SessionAudio:
             agent = await tx.agents.get(session.therapy_agent_id)
         if agent is None:
             raise AgentNotFound("The agent that has written this is gone.")
-        voice = await self._speech.chosen(_voice(session, voice_of(agent.contract())))
+        voice = self._speech.chosen(_voice(session, voice_of(agent.contract())))
         parts = [
             AudioPart(AudioKey(caller.tenant_id, session_id, _digest(part, voice)), part, voice)
             for _, part in recorded_parts(steps)

@@ -19,13 +19,15 @@ ELEVENLABS = "elevenlabs"
 KEYS: Mapping[str, str] = {ELEVENLABS: "ELEVENLABS_API_KEY", "deepgram": "DEEPGRAM_API_KEY"}
 """The variable that each provider's key is set by."""
 _ELEVENLABS_VOICE = re.compile(r"[A-Za-z0-9]{20}")
-_DEFAULT_LOCAL_VOICE = "en-us"
 _KEPT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenVoice:
-    """Who speaks, and how: `settings.voice_id` is the provider's own. `note` says why it is not who was asked for."""
+    """Who speaks, and how; `note` says why it is not who was asked for.
+
+    `settings.voice_id` is the provider's own, but for the voice of this machine where it speaks for another.
+    """
 
     provider: str
     speaker: TextToSpeech
@@ -57,7 +59,7 @@ class Speakers:
         self._known: dict[str, tuple[datetime, Sequence[Voice]]] = {}
         self._asking = {provider: asyncio.Lock() for provider in voices}
 
-    async def choose(self, voice: VoiceSettings) -> ChosenVoice:
+    def choose(self, voice: VoiceSettings) -> ChosenVoice:
         """Who speaks for a contract that says this.
 
         Errors: `SpeechUnavailable` naming the key that is missing; `Invalid` for a voice that nobody knows.
@@ -67,10 +69,7 @@ class Speakers:
             raise _no_key(voice.provider)
         if speaker is None:
             note = f"{KEYS[voice.provider]} is not set: this is the voice of this machine, not of {voice.provider}."
-            return ChosenVoice(LOCAL, self._voices[LOCAL], await self._local(voice), note)
-        if voice.provider == LOCAL:
-            settings = await self._local(voice) if voice.voice_id in self._aliases else voice
-            return ChosenVoice(LOCAL, speaker, settings)
+            return ChosenVoice(LOCAL, self._voices[LOCAL], voice, note)
         return ChosenVoice(voice.provider, speaker, self._resolved(voice))
 
     def ears(self, voice: VoiceSettings) -> SpeechToText:
@@ -102,20 +101,14 @@ class Speakers:
 
     def _resolved(self, voice: VoiceSettings) -> VoiceSettings:
         known = self._aliases.get(voice.voice_id)
-        if known is not None:
-            return voice.model_copy(update={"voice_id": known})
-        if voice.provider == ELEVENLABS and not _ELEVENLABS_VOICE.fullmatch(voice.voice_id):
+        if voice.provider != ELEVENLABS:
+            # The voice of this machine has none of these names, but knows what to do with those of other providers.
+            return voice.model_copy(update={"provider": ELEVENLABS}) if known else voice
+        if known is None and not _ELEVENLABS_VOICE.fullmatch(voice.voice_id):
             names = ", ".join(sorted(self._aliases))
             detail = f"is no id of an ElevenLabs voice and no alias; the aliases are {names} (NUMEN_VOICE_ALIASES)"
             raise Invalid(f"The voice {voice.voice_id} {detail}.", [FieldError("/voice/voice_id", detail)])
-        return voice
-
-    async def _local(self, voice: VoiceSettings) -> VoiceSettings:
-        """The same for this machine, in a voice of the same language."""
-        voice_id = _of_language(await self._list(LOCAL), voice.language)
-        wanted = voice.model_dump() | {"provider": LOCAL, "voice_id": voice_id}
-        fixed = {name: range_.low for name, range_ in SPEECH_PROVIDERS[LOCAL].items() if range_.fixed}
-        return VoiceSettings.model_validate(wanted | fixed)
+        return voice.model_copy(update={"voice_id": known or voice.voice_id})
 
     async def _list(self, provider: str) -> Sequence[Voice]:
         async with self._asking[provider]:
@@ -135,17 +128,6 @@ class Speakers:
             preview_url=voice.preview_url,
             aliases=tuple(sorted(alias for alias, known in self._aliases.items() if known == named)),
         )
-
-
-def _of_language(voices: Sequence[Voice], language: str) -> str:
-    """The voice whose language is nearest to this tag: the same, then the same without its region."""
-    wanted = language.lower()
-    ids = {one.voice_id.lower(): one.voice_id for one in voices}
-    tags = {one.language.lower(): one.voice_id for one in reversed(voices)}
-    for tag in (wanted, wanted.partition("-")[0]):
-        if tag in ids or tag in tags:
-            return ids.get(tag) or tags[tag]
-    return _DEFAULT_LOCAL_VOICE
 
 
 def _no_key(provider: str) -> SpeechUnavailable:

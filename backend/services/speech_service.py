@@ -48,7 +48,7 @@ class SpeechService:
         `Speakers.choose`; `SpeechError`s. Later ones come out of `audio`.
         """
         contract = await self._contract(caller, agent_id)
-        return await self._begin(caller, await self._speakers.choose(voice_of(contract)), text)
+        return await self._begin(caller, self._speakers.choose(voice_of(contract)), text)
 
     async def preview(self, caller: Caller, wanted: PreviewRequest) -> Spoken:
         """A sentence in any voice, as `say`. Errors: `Invalid`, those of `Speakers.choose`, `SpeechError`s."""
@@ -56,7 +56,7 @@ class SpeechService:
             known = ", ".join(SPEECH_PROVIDERS)
             raise Invalid(f"There is no voice provider {wanted.provider}; known are {known}.")
         voice = VoiceSettings(provider=wanted.provider, voice_id=wanted.voice_id)
-        return await self._begin(caller, await self._speakers.choose(voice), wanted.text)
+        return await self._begin(caller, self._speakers.choose(voice), wanted.text)
 
     async def voices(self) -> VoiceList:
         """What there is to choose from."""
@@ -79,9 +79,9 @@ class SpeechService:
         self._count(voice.stt_provider, "ok")
         return Heard(text=heard.text, confidence=heard.confidence, seconds=heard.seconds, provider=voice.stt_provider)
 
-    async def chosen(self, voice: VoiceSettings) -> ChosenVoice:
+    def chosen(self, voice: VoiceSettings) -> ChosenVoice:
         """Who speaks for these settings. Errors: those of `Speakers.choose`."""
-        return await self._speakers.choose(voice)
+        return self._speakers.choose(voice)
 
     async def speak(self, tenant_id: UUID, voice: ChosenVoice, said: Utterance) -> AsyncGenerator[bytes]:
         """PCM16 of one piece of text; close it when you stop early. Errors: `SpeechError`s."""

@@ -96,6 +96,16 @@ def test_a_session_goes_with_all_of_its_parts_and_others_stay(files: DiskAudioFi
     assert files.sessions() == [(kept.tenant_id, kept.session_id)]
 
 
+def test_one_part_goes_alone(files: DiskAudioFiles) -> None:
+    gone = key()
+    kept = AudioKey(gone.tenant_id, gone.session_id, "b" * 64)
+    for one in (gone, kept):
+        keep(files, one)
+    files.drop(gone)
+    files.drop(gone)
+    assert (files.size(gone), files.size(kept)) == (None, 8)
+
+
 def test_the_same_session_of_another_tenant_is_another(files: DiskAudioFiles) -> None:
     ours = key()
     theirs = key(ours.session_id)
