@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import sys
 import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
@@ -19,13 +18,14 @@ from typing import Any, BinaryIO
 
 _LENGTH = struct.Struct("!I")
 _HEAD = struct.Struct("!cI")
-_SECONDS_TO_END = 2.0
+_SECONDS_TO_END = 1.0
 
 
 class Requests:
     """What the other side asks for, read ahead in a thread, so that its going is noticed at once."""
 
     def __init__(self, source: BinaryIO) -> None:
+        """`source` has no buffer: its lock would be held by the thread when the process wants to end."""
         self._source = source
         self._waiting: SimpleQueue[bytes | None] = SimpleQueue()
         self._gone = threading.Event()
@@ -40,13 +40,21 @@ class Requests:
             yield json.loads(body)
 
     def _read(self) -> None:
-        while (head := self._source.read(_LENGTH.size)) and len(head) == _LENGTH.size:
+        while len(head := self._exactly(_LENGTH.size)) == _LENGTH.size:
             (length,) = _LENGTH.unpack(head)
-            self._waiting.put(self._source.read(length))
+            if len(body := self._exactly(length)) == length:
+                self._waiting.put(body)
         self._gone.set()
         self._waiting.put(None)
         threading.Event().wait(_SECONDS_TO_END)
         os._exit(1)  # the C library does not come back, and nobody waits for it
+
+    def _exactly(self, length: int) -> bytes:
+        """So many bytes; fewer when the other side has closed."""
+        read = b""
+        while len(read) < length and (more := self._source.read(length - len(read))):
+            read += more
+        return read
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
@@ -80,7 +88,7 @@ def main() -> None:
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        serve(sys.stdin.buffer, sink)
+        serve(os.fdopen(0, "rb", buffering=0, closefd=False), sink)
     except BrokenPipeError:
         os._exit(0)  # the other side has gone, there is nothing to flush
 

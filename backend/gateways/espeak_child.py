@@ -88,10 +88,14 @@ class EspeakChild:
         except (asyncio.IncompleteReadError, ConnectionResetError) as error:
             raise ChildGone from error
 
-    async def end(self) -> None:
-        """End it at once, whatever it does, and wait until it is gone. Harmless when it is."""
+    def kill(self) -> None:
+        """End it at once, whatever it does; who reads its answer gets `ChildGone`, and must still `end` it."""
         with suppress(ProcessLookupError):
             self._process.kill()
+
+    async def end(self) -> None:
+        """End it at once and wait until it is gone. Harmless when it is."""
+        self.kill()
         self._in.close()
         with suppress(ConnectionResetError):
             await self._out.read()  # a pipe is closed only once it is read to its end

@@ -36,7 +36,7 @@ class LocalVoice:
         self._command = command
         self._free = asyncio.Semaphore(processes)
         self._idle: list[EspeakChild] = []
-        self._making: set[asyncio.Task[None]] = set()
+        self._making: dict[asyncio.Task[None], EspeakChild] = {}
         self._known: tuple[EspeakVoice, ...] = ()
         self._closed = False
 
@@ -74,8 +74,8 @@ class LocalVoice:
     async def close(self) -> None:
         """End the processes; who still listens gets `SpeechUnavailable`."""
         self._closed = True
-        for making in tuple(self._making):
-            making.cancel()
+        for child in self._making.values():
+            child.kill()
         if self._making:
             await asyncio.wait(self._making)
         while self._idle:
@@ -94,8 +94,8 @@ class LocalVoice:
             child = await self._take()
             heard: asyncio.Queue[bytes | SpeechError | None] = asyncio.Queue()
             making = asyncio.create_task(self._make(child, text, name, voice, heard))
-            self._making.add(making)
-            making.add_done_callback(self._making.discard)
+            self._making[making] = child
+            making.add_done_callback(self._making.__delitem__)
             while isinstance(part := await heard.get(), bytes):
                 begun = True
                 yield part
@@ -113,7 +113,7 @@ class LocalVoice:
         heard: asyncio.Queue[bytes | SpeechError | None],
     ) -> None:
         """Read a whole answer, also when nobody listens any more: it is short, and leaves the process fit for use."""
-        outcome: SpeechError | None = SpeechUnavailable("The local voice is closed", provider=PROVIDER)
+        outcome: SpeechError | None = _closed()
         spoken = False
         try:
             async with asyncio.timeout(self._seconds):
@@ -127,11 +127,12 @@ class LocalVoice:
                 f"The local voice did not finish a sentence in {self._seconds:g} seconds", provider=PROVIDER
             )
         except ChildGone:
-            outcome = _Interrupted("The local voice ended in the middle of a sentence", provider=PROVIDER)
+            if not self._closed:
+                outcome = _Interrupted("The local voice ended in the middle of a sentence", provider=PROVIDER)
         finally:
-            heard.put_nowait(outcome)
             if not spoken:
                 await child.end()
+            heard.put_nowait(outcome)
             self._give_back(child)
 
     async def _take(self) -> EspeakChild:
@@ -156,15 +157,19 @@ class LocalVoice:
                 return child
             await child.end()
         if self._closed:
-            raise SpeechUnavailable("The local voice is closed: the server is stopping", provider=PROVIDER)
+            raise _closed()
         child = await EspeakChild.start(self._command)
         self._known = child.voices
         if self._closed:
             await child.end()
-            raise SpeechUnavailable("The local voice is closed: the server is stopping", provider=PROVIDER)
+            raise _closed()
         return child
 
     def _give_back(self, child: EspeakChild) -> None:
         if child.alive:
             self._idle.append(child)
         self._free.release()
+
+
+def _closed() -> SpeechUnavailable:
+    return SpeechUnavailable("The local voice is closed: the server is stopping", provider=PROVIDER)
