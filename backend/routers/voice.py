@@ -44,6 +44,7 @@ router = APIRouter(prefix="/api/v1", tags=["voice"], route_class=IdempotentRoute
 RECORDING_BYTES = 25_000_000
 RECORDINGS = re.compile(r"/api/v1/agents/[^/]+/transcriptions/?")
 """Where recordings are sent to: the route reads the body itself, at most `RECORDING_BYTES`."""
+_KINDS = ("audio/wav", "audio/mpeg", "audio/ogg", "audio/webm")
 _AUDIO = re.compile(r"audio/[a-z0-9][a-z0-9.+-]{0,60}")
 _SPEAKING = (DatabaseUnavailable, SpeechFailed, SpeechTimeout, SpeechUnavailable)
 _AGENT = (AgentNotFound, AgentArchived, AgentInactive)
@@ -52,8 +53,8 @@ Accept = Annotated[str | None, _ACCEPT]
 _RECORDING: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": f"The recording as it is, at most {RECORDING_BYTES:,} bytes: WAV, MP3, Ogg, WebM.",
-        "content": {"audio/*": {"schema": {"type": "string", "format": "binary"}}},
+        "description": f"The recording as it is, at most {RECORDING_BYTES:,} bytes.",
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _KINDS},
     }
 }
 _PART: dict[int | str, dict[str, Any]] = {
@@ -92,13 +93,14 @@ async def speak(
 )
 async def transcribe(request: Request, caller: Member, speech: Speech, agent_id: UUID, operation: Operation) -> Heard:  # noqa: ARG001 — claims the Idempotency-Key
     """Have a recording written down, in the language and by the model of the agent's contract."""
+    voice = await speech.voice(caller, agent_id)  # before the recording is read: it may be large
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not _AUDIO.fullmatch(kind):
         raise UnsupportedMedia("Send the recording as it is, with its own Content-Type such as audio/wav.")
     audio = await request.body()
     if not audio:
         raise Invalid("The body is empty: send the recording.")
-    return await speech.hear(caller, agent_id, audio, kind)
+    return await speech.hear(caller, voice, audio, kind)
 
 
 @router.get("/voices", response_model=VoiceList, operation_id="listVoices")

@@ -44,11 +44,9 @@ class SpeechService:
     async def say(self, caller: Caller, agent_id: UUID, text: str) -> Spoken:
         """The text in the agent's voice; its first piece is there already.
 
-        Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`; `Invalid` for an agent without a voice; those of
-        `Speakers.choose`; `SpeechError`s. Later ones come out of `audio`.
+        Errors: those of `voice` and of `Speakers.choose`; `SpeechError`s. Later ones come out of `audio`.
         """
-        contract = await self._contract(caller, agent_id)
-        return await self._begin(caller, self._speakers.choose(voice_of(contract)), text)
+        return await self._begin(caller, self._speakers.choose(await self.voice(caller, agent_id)), text)
 
     async def preview(self, caller: Caller, wanted: PreviewRequest) -> Spoken:
         """A sentence in any voice, as `say`. Errors: `Invalid`, those of `Speakers.choose`, `SpeechError`s."""
@@ -62,12 +60,18 @@ class SpeechService:
         """What there is to choose from."""
         return await self._speakers.offered()
 
-    async def hear(self, caller: Caller, agent_id: UUID, audio: bytes, media_type: str) -> Heard:
-        """What was said in a recording, in the language and by the model of the agent's contract.
+    async def voice(self, caller: Caller, agent_id: UUID) -> VoiceSettings:
+        """How the agent speaks and listens.
 
-        Errors: as `say`, before and after the provider is asked.
+        Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`; `Invalid` for an agent without a voice.
         """
-        voice = voice_of(await self._contract(caller, agent_id))
+        return voice_of(await self._contract(caller, agent_id))
+
+    async def hear(self, caller: Caller, voice: VoiceSettings, audio: bytes, media_type: str) -> Heard:
+        """What was said in a recording, in the language and by the model of these settings.
+
+        Errors: `SpeechUnavailable` naming the key that is missing, and other `SpeechError`s.
+        """
         ears = self._speakers.ears(voice)
         _outside_of_transactions()
         async with self._places.one(caller.tenant_id):

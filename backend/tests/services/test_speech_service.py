@@ -76,7 +76,7 @@ async def test_who_has_no_voice_and_who_is_away(server: OneServer, studio: Studi
     with pytest.raises(Invalid, match="no `voice`"):
         await speech.say(caller, silent, "Hello")
     with pytest.raises(Invalid, match="no `voice`"):
-        await speech.hear(caller, silent, b"RIFF", "audio/wav")
+        await speech.voice(caller, silent)
     with pytest.raises(AgentNotFound):
         await speech.say(caller, uuid4(), "Hello")
     agent = await server.agent(caller, voice=VOICE)
@@ -120,13 +120,14 @@ async def test_a_preview_in_any_voice(studio: Studio, caller: Caller) -> None:
 
 async def test_a_recording_is_heard_by_the_agents_settings(server: OneServer, studio: Studio, caller: Caller) -> None:
     agent = await server.agent(caller, voice={**VOICE, "stt_language": "de"})
-    found = await studio.speech.hear(caller, agent, b"12345", "audio/ogg")
+    voice = await studio.speech.voice(caller, agent)
+    found = await studio.speech.hear(caller, voice, b"12345", "audio/ogg")
     assert (found.text, found.confidence, found.seconds, found.provider) == ("5 bytes", 0.5, 1.5, "deepgram")
     ((_, media_type, settings),) = studio.ears.heard
     assert (media_type, settings.stt_language) == ("audio/ogg", "de")
     studio.ears.error = SpeechFailed("what was that?")
     with pytest.raises(SpeechFailed):
-        await studio.speech.hear(caller, agent, b"12345", "audio/ogg")
+        await studio.speech.hear(caller, voice, b"12345", "audio/ogg")
 
 
 async def test_one_tenant_does_not_take_every_place(
@@ -162,8 +163,9 @@ async def test_nothing_is_said_inside_a_transaction(
     database: Database, server: OneServer, studio: Studio, caller: Caller
 ) -> None:
     agent = await server.agent(caller, voice=VOICE)
+    voice = await studio.speech.voice(caller, agent)
     async with database.tenant(caller.tenant_id):
         with pytest.raises(RuntimeError, match="inside a transaction"):
             await studio.speech.say(caller, agent, "Hello")
         with pytest.raises(RuntimeError, match="inside a transaction"):
-            await studio.speech.hear(caller, agent, b"1", "audio/wav")
+            await studio.speech.hear(caller, voice, b"1", "audio/wav")
