@@ -10,6 +10,7 @@ from backend.models.voice import VoiceSettings
 
 SAMPLE_RATE = 16_000
 """Audio is PCM16 (signed, little endian), mono, this many samples a second, wherever it is not a file."""
+SAMPLE_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from backend.errors import NumenError
-from backend.ports.speech import SAMPLE_RATE
+from backend.ports.speech import SAMPLE_BYTES, SAMPLE_RATE
 from backend.routers.http_errors import NotAcceptable, RangeNotSatisfiable
 from backend.telemetry import get_logger
 
@@ -20,7 +20,6 @@ _log = get_logger(__name__)
 WAV = "audio/wav"
 HEADER_BYTES = 44
 _UNKNOWN = 0xFFFFFFFF
-_SAMPLE_BYTES = 2
 _NAMES = frozenset({"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "audio/*", "*/*"})
 _QUALITY = re.compile(r";\s*q\s*=\s*([0-9.]+)")
 _RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})", re.IGNORECASE)
@@ -43,10 +42,10 @@ def wav_header(data_bytes: int | None) -> bytes:
     """The header of so much PCM16 at our rate; of None for a length that is not known yet."""
     size = _UNKNOWN if data_bytes is None else min(data_bytes, _UNKNOWN - HEADER_BYTES)
     whole = _UNKNOWN if data_bytes is None else size + HEADER_BYTES - 8
-    rate = SAMPLE_RATE * _SAMPLE_BYTES
+    rate = SAMPLE_RATE * SAMPLE_BYTES
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI",
-        b"RIFF", whole, b"WAVE", b"fmt ", 16, 1, 1, SAMPLE_RATE, rate, _SAMPLE_BYTES, 8 * _SAMPLE_BYTES, b"data", size,
+        b"RIFF", whole, b"WAVE", b"fmt ", 16, 1, 1, SAMPLE_RATE, rate, SAMPLE_BYTES, 8 * SAMPLE_BYTES, b"data", size,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from backend.models.session import Session, SpokenPart
 from backend.models.tenant import Caller
 from backend.models.voice import VoiceSettings
 from backend.ports.audio_files import AudioFiles, AudioKey
-from backend.ports.speech import SAMPLE_RATE
+from backend.ports.speech import SAMPLE_BYTES, SAMPLE_RATE
 from backend.services.part_making import PIECE_BYTES, PartMaking, told_by_the_disk
 from backend.services.script_writer import recorded_parts
 from backend.services.speakers import ChosenVoice
@@ -28,7 +28,6 @@ from backend.services.spoken_segments import Silence, segments
 from backend.stores.database import Database
 from backend.telemetry import get_logger
 
-SAMPLE_BYTES = 2
 UNUSED_SECONDS = 7 * 24 * 3600.0
 _FORM = 1
 """To be raised when the same part becomes other audio: what was kept before is not found any more then."""

@@ -7,18 +7,22 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
 
-from backend.errors import AgentArchived, AgentInactive, AgentNotFound, Invalid, SpeechError
+from backend.errors import AgentArchived, AgentInactive, AgentNotFound, Invalid, SpeechError, SpeechFailed
 from backend.models.agent import AgentContract
 from backend.models.speech import Heard, PreviewRequest, VoiceList
 from backend.models.tenant import Caller
 from backend.models.voice import VoiceSettings
 from backend.models.voice_providers import SPEECH_PROVIDERS
+from backend.ports.speech import SAMPLE_BYTES, SAMPLE_RATE
 from backend.services.flowing_audio import FlowingAudio
 from backend.services.speakers import ChosenVoice, Speakers
 from backend.services.speech_places import SpeechPlaces
 from backend.services.spoken_segments import Silence, Utterance, utterances
 from backend.stores.database import Database, inside_transaction
 from backend.telemetry import Metrics
+
+_LONGEST_LETTER_SECONDS = 1.0
+_LEEWAY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +96,15 @@ class SpeechService:
         _outside_of_transactions()
         async with self._places.one(tenant_id):
             source = voice.speaker.speak(said.text, voice.settings, before=said.before, after=said.after)
+            room = round((_LONGEST_LETTER_SECONDS * len(said.text) + _LEEWAY_SECONDS) * SAMPLE_RATE) * SAMPLE_BYTES
             try:
                 async with aclosing(source):
                     async for piece in source:
+                        room -= len(piece)
+                        if room < 0:
+                            raise SpeechFailed(
+                                f"{voice.provider} does not come to an end with a text of {len(said.text)} characters."
+                            )
                         yield piece
             except SpeechError as error:
                 self._count(voice.provider, error.code)
