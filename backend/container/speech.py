@@ -38,7 +38,11 @@ def open_speech(
 ) -> SpeechParts:
     """Voices, closed with the stack. Nothing of them is loaded or started before somebody speaks."""
     speakers = Speakers(
-        _voices(settings), _ears(settings), settings.voice_aliases, clock, stands_in=settings.speaks_locally
+        _voices(settings, clock),
+        _ears(settings, clock),
+        settings.voice_aliases,
+        clock,
+        stands_in=settings.speaks_locally,
     )
     stack.push_async_callback(speakers.close)
     speech = SpeechService(database, speakers, metrics)
@@ -47,7 +51,7 @@ def open_speech(
     return SpeechParts(speech, recordings)
 
 
-def _voices(settings: Settings) -> dict[str, TextToSpeech]:
+def _voices(settings: Settings, clock: Clock) -> dict[str, TextToSpeech]:
     from backend.gateways.local_voice import LocalVoice  # noqa: PLC0415
 
     voices: dict[str, TextToSpeech] = {"local": LocalVoice()}
@@ -55,14 +59,18 @@ def _voices(settings: Settings) -> dict[str, TextToSpeech]:
     if key is not None:
         from backend.gateways.elevenlabs_voice import ElevenLabsVoice  # noqa: PLC0415
 
-        voices["elevenlabs"] = ElevenLabsVoice(base_url=settings.elevenlabs_base_url, api_key=key.get_secret_value())
+        voices["elevenlabs"] = ElevenLabsVoice(
+            base_url=settings.elevenlabs_base_url, api_key=key.get_secret_value(), clock=clock
+        )
     return voices
 
 
-def _ears(settings: Settings) -> dict[str, SpeechToText]:
+def _ears(settings: Settings, clock: Clock) -> dict[str, SpeechToText]:
     key = settings.deepgram_api_key
     if key is None:
         return {}
     from backend.gateways.deepgram_speech import DeepgramSpeech  # noqa: PLC0415
 
-    return {"deepgram": DeepgramSpeech(base_url=settings.deepgram_base_url, api_key=key.get_secret_value())}
+    return {
+        "deepgram": DeepgramSpeech(base_url=settings.deepgram_base_url, api_key=key.get_secret_value(), clock=clock)
+    }
