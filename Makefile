@@ -12,7 +12,7 @@ define INSTALL
 test "$$python" != none || { echo "$(NO_PYTHON)" >&2; exit 1; }; "$$python" backend/scripts/install.py
 endef
 
-.PHONY: help run setup check fix test test-fuzz test-crash bench-memory bench-memory-updates bench-memory-scale \
+.PHONY: help run setup check fix test test-fuzz test-crash bench-memory bench-memory-updates bench-memory-scale bench-crisis \
 	migrate openapi lock clean
 
 help: ## list the targets
@@ -41,8 +41,9 @@ test-fuzz: dev ## all hostile requests, thousands made up from the OpenAPI docum
 	NUMEN_TEST_THOROUGH=1 $(BIN)/pytest backend/tests/api/test_hostile.py backend/tests/api/test_fuzz.py \
 	    backend/tests/gateways/test_mem0_isolation.py
 
-test-crash: dev ## kill a working server a hundred times, and one that erases somebody
+test-crash: dev ## kill a working server a hundred times, in workflows, and one that erases somebody
 	NUMEN_TEST_KILLS=100 $(BIN)/pytest backend/tests/api/test_crash.py
+	NUMEN_TEST_KILLS=25 $(BIN)/pytest backend/tests/api/test_work_crash.py
 	NUMEN_TEST_KILLS=24 $(BIN)/pytest backend/tests/api/test_erasure.py -k killed
 
 bench-memory: dev ## how well memory finds what was said: make bench-memory DATA=conversations.json SPLIT=ids.txt
@@ -53,6 +54,9 @@ bench-memory-updates: dev ## whether a new fact wins against the old one
 
 bench-memory-scale: dev ## how fast memory is among many: make bench-memory-scale MEMORIES=20000
 	$(BIN)/python -m benchmarks.memory_scale --memories $(or $(MEMORIES),20000)
+
+bench-crisis: dev ## whether the crisis gate fires where it must, and only there: precision and recall
+	$(BIN)/python -m benchmarks.crisis_gate
 
 migrate: setup ## bring the database's schema up to date
 	$(BIN)/numen migrate

@@ -277,9 +277,15 @@ async def _set_to_work(
         stack.push_async_callback(one.drain, container.settings.shutdown_seconds / 8)
     relays = (container.relay, memory.relay, *more)
     working = (*(one.run() for one in relays), janitor.run(), scheduler.run())
-    loops = (*working, warm_up(memory), asyncio.to_thread(load_compiler))
+    loops = (*working, warm_up(memory), asyncio.to_thread(_load, container.settings))
     for loop in loops:
         stack.push_async_callback(_cancel, asyncio.create_task(loop))
+
+
+def _load(settings: Settings) -> None:
+    """What takes a second to load is there before the first turn needs it."""
+    CrisisGate(settings.region).detect("Good morning")
+    load_compiler()
 
 
 def _runs(grounds: _Grounds, extracting: OutboxRelay) -> RunParts:

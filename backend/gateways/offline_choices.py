@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import TypeAlias
 
 from backend.gateways.offline_hearing import Word, forms, plain_words, same, words_in
 from backend.gateways.offline_phrases import enumerated, word_list
 from backend.models.interview import Interview, InterviewField
 from backend.models.interview_progress import Answer
 
+_Hit: TypeAlias = tuple[int, int, str, str]
+"""From which word to before which, the name of the field, the option's value."""
 _OF_PERSON = re.compile(
     r"\b(?:do|have|are|did|were) you\b(?! (?:want|like|need|prefer|wish|think|looking))", re.IGNORECASE
 )
@@ -53,7 +57,7 @@ class Choices:
     def hints(self, said: Sequence[Word]) -> list[Hint]:
         """The options named in a text, in its order; of overlapping names the longest counts."""
         barred = _barred(said)
-        found: set[tuple[int, int, str, str]] = set()
+        found: set[_Hit] = set()
         named = {field.name: field for field in self.fields}
         for place, word in enumerate(said):
             rows = {id(row): row for form in forms(word.text) for row in self._phrases.get(form, ())}
@@ -61,12 +65,7 @@ class Choices:
                 end = place + len(phrase)
                 if _stands(phrase, said[place:end]) and barred.isdisjoint(range(place, end)):
                     found.add((place, end, field.name, value))
-        kept = [
-            hit
-            for hit in found
-            if not any(o[0] <= hit[0] and hit[1] <= o[1] and o[1] - o[0] > hit[1] - hit[0] for o in found)
-        ]
-        return [self._judged(said, named[name], value, start, end) for start, end, name, value in sorted(kept)]
+        return [self._judged(said, named[name], value, start, end) for start, end, name, value in _longest(found)]
 
     def _judged(self, said: Sequence[Word], field: InterviewField, value: str, start: int, end: int) -> Hint:
         return Hint(field, value, start, end, _rejected(said, start, asks_manner(field)), _preferred(said, start))
@@ -144,13 +143,31 @@ def _stands(phrase: tuple[str, ...], said: Sequence[Word]) -> bool:
     )
 
 
+def _longest(found: Iterable[_Hit]) -> Iterator[_Hit]:
+    """The hits in the order of the text, without those that stand inside of a longer one."""
+    widest: _Hit | None = None
+    for hit in sorted(found, key=lambda hit: (hit[0], -hit[1], hit[2:])):
+        if widest is None or hit[1] > widest[1]:
+            widest = hit
+        if hit[:2] == widest[:2] or hit[1] > widest[1]:
+            yield hit
+
+
+@cache
+def _sayings() -> dict[str, list[tuple[str, ...]]]:
+    """Sayings in which a word does not mean an option, by their first words."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for phrase in sorted(word_list("no hint")):
+        found.setdefault(phrase.split()[0], []).append(tuple(phrase.split()))
+    return found
+
+
 def _barred(said: Sequence[Word]) -> set[int]:
-    """The places of words that stand in a saying, where they do not mean an option: `kind of`."""
+    """The places of words that stand in a saying: `kind of`."""
     places: set[int] = set()
-    for phrase in word_list("no hint"):
-        parts = phrase.split()
-        for place in range(len(said) - len(parts) + 1):
-            if [word.text for word in said[place : place + len(parts)]] == parts:
+    for place, word in enumerate(said):
+        for parts in _sayings().get(word.text, ()):
+            if tuple(other.text for other in said[place : place + len(parts)]) == parts:
                 places |= set(range(place, place + len(parts)))
     return places
 

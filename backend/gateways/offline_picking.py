@@ -42,10 +42,12 @@ class OfflinePicking:
         self._shown = progress.unclear
         self._asked = next((field for field in interview.fields if field.name == progress.asked), None)
         self._hinted: list[Hint] = []
+        self._says_more = False
 
     def take(self, sentence: str) -> str:
         """Take the choices that a sentence makes; what is left when the pieces that only make them are out."""
         words = words_in(sentence)
+        self._says_more = bool(_MORE.search(sentence))
         pieces = list(self._pieces(words))
         self._take_asked(pieces)
         kept: list[str] = []
@@ -113,7 +115,7 @@ class OfflinePicking:
             return True
         is_known = self._changes.known(field) is not None
         if self._read_back:
-            return not _MORE.search(" ".join(word.text for word in words))
+            return not self._says_more
         if is_known:
             return False
         return (self._asked is not None and self._asked.kind == "choice") or self._is_marked(piece)

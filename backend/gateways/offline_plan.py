@@ -87,6 +87,11 @@ class OfflinePlan:
         after = [part[match.end() :] for part in clauses for match in [_BARRING.search(part)] if match]
         return frozenset(word for part in after for word in plain_words(part) if word not in word_list("empty"))
 
+    def speaks_of_note(self, text: str) -> bool:
+        """Whether a text speaks of what the person told besides."""
+        told = [name for name in self._texts if name not in self.choices]
+        return any(_names(name, plain_words(text)) for name in told)
+
     def named_in(self, text: str) -> dict[str, str]:
         """The choices of which a text speaks."""
         return {name: value for name, value in self.choices.items() if _names(name, plain_words(text))}

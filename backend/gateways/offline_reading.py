@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 
 from backend.gateways.offline_changes import OfflineChanges
-from backend.gateways.offline_choices import nouns
+from backend.gateways.offline_choices import asks_manner, nouns
 from backend.gateways.offline_hearing import (
     agrees,
     asks,
     begins_question,
     begins_with,
+    closed,
     declines,
     is_assent,
     is_small_talk,
@@ -67,6 +68,7 @@ class _Reading:
         left = [rest for rest in left if plain_words(rest)]
         self._picking.answer_asked(" ".join(told))
         self._picking.take_hinted()
+        left = self._take_asides(left)
         asked = self._asked
         if asked is not None and self._is_declined(left) and not _is_yes_or_no(asked):
             if not asked.required and asked.name not in self._changes.answers:
@@ -98,12 +100,39 @@ class _Reading:
             return
         if asked.kind == "list":
             kept = [sentence for sentence in left if not (is_assent(sentence) or declines(sentence))]
-            self._changes.extend(asked, things("\n".join(kept), nouns(asked)))
+            found = things("\n".join(kept), nouns(asked))
+            self._changes.extend(asked, tuple(one for one in found if not self._take_bare_option(one)))
         elif self._is_answer(asked, left):
             is_whole = "".join(told) == "".join(left) and len(told) == len(self._sentences())
             text = self._message if is_whole else " ".join(left)
             answer = clean(text).strip()
             self._changes.answers[asked.name] = opened(answer, "bare opening", "greeting") or answer
+
+    def _take_bare_option(self, thing: str) -> bool:
+        """Take `calm` among the things of a list for what it is: an option of a choice that is still open."""
+        said = tuple(word for word in plain_words(thing) if word != "please")
+        for field in self._fields:
+            if field.kind != "choice" or not asks_manner(field) or self._changes.known(field) is not None:
+                continue
+            for option in field.options:
+                names = (option.value.replace("_", " ").replace("-", " "), *option.words)
+                if any(said == plain_words(name) for name in names):
+                    self._changes.answers[field.name] = option.value
+                    return True
+        return False
+
+    def _take_asides(self, left: Sequence[str]) -> list[str]:
+        """Take `leave out the sea`, said beside other answers, into the open text for what else there is to say."""
+        asked = self._asked
+        opens = [field for field in self._fields if field.kind == "text" and not field.required and field is not asked]
+        field = next((field for field in opens if self._changes.known(field) is None), None)
+        has_answer = bool(self._changes.answers) or any(is_wish(sentence) for sentence in left)
+        if field is None or not has_answer or (asked is not None and asked.kind == "text") or self._progress.read_back:
+            return [*left]
+        asides = [sentence for sentence in left if _is_aside(sentence)]
+        if asides:
+            self._changes.answers[field.name] = ". ".join(closed(text, "closing") for text in asides)
+        return [sentence for sentence in left if sentence not in asides]
 
     def _sentences(self) -> list[str]:
         return [sentence for line in self._text.split("\n") for sentence in sentences_in(line)][:MOST_SENTENCES]
@@ -112,6 +141,8 @@ class _Reading:
         text = " ".join(left)
         if _is_yes_or_no(asked):
             return (bool(left) and not is_small_talk(text)) or plain_words(text)[:1] in {("yes",), ("no",)}
+        if not asked.required and made_of(plain_words(text), "agreed", "politeness"):
+            return False
         return bool(left) and not (is_small_talk(text) or declines(text) or plain_words(text) in {("yes",), ("yeah",)})
 
     def _take_wishes(self, left: Sequence[str]) -> None:
@@ -152,6 +183,13 @@ class _Reading:
             elif agrees(self._text):
                 confirms = True
         return HeardAnswers(answers=answers, passed=passed, confirms=confirms)
+
+
+def _is_aside(sentence: str) -> bool:
+    """Whether a sentence says what shall be heeded, rather than what is wanted."""
+    said = plain_words(opened(sentence, "opening"))
+    length = begins_with(said, "aside")
+    return bool(length) and said[length : length + 1] not in {(), ("more",), ("longer",)} and not is_wish(sentence)
 
 
 def _is_yes_or_no(field: InterviewField) -> bool:

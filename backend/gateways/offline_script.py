@@ -18,7 +18,6 @@ from backend.ports.tasks import Reflect, WritePart
 
 MOST_WORDS = 3000
 _MOST_NAMED = 5
-_TOLD_WHOLE = {"stairs", "drift"}
 _ROUNDS = 3
 _SAID_INSTEAD = 4
 """A move that is named so early in a clause is what the clause is about."""
@@ -102,11 +101,8 @@ class _Part:
         if line and line not in self._earlier:
             yield line
         told = _said("script: told", {"note": self._plan.note})
-        if told and told not in self._earlier and (self._names_note() or not self._before):
+        if told and told not in self._earlier and (not self._before or self._plan.speaks_of_note(self._part.purpose)):
             yield told
-
-    def _names_note(self) -> bool:
-        return "note" in self._part.purpose.lower()
 
     def _clause(self, clause: str) -> Iterator[Block]:
         if _works_on(clause, self._plan):
@@ -121,9 +117,11 @@ class _Part:
             images = self._alternative([move for _, move in others])
             moves = [first, *images] if first[1] else []
             counts = [] if images else counts
+        if any(move in word_list("counting in itself") for _, move in moves):
+            counts = []
         for _, move in moves:
             blocks = [*self._move(move, clause)]
-            if move == "wake" and counts:
+            if move in word_list("after counting") and counts:
                 # One is brought back by the counting, and awake after it.
                 blocks = [Block(blocks[0].lines[:1]), counts.pop(), Block(blocks[0].lines[1:])]
             yield from blocks
@@ -157,7 +155,7 @@ class _Part:
         if any("$Nth" in line for line in lines):
             count = _how_many(clause) or 3
             yield Block(self._numbered(lines, count), least=count, works=True)
-        elif move in _TOLD_WHOLE:
+        elif move in word_list("told whole"):
             fresh = self._fresh(kind)
             yield Block(fresh, least=len(fresh), whole=True)
         else:
@@ -173,7 +171,7 @@ class _Part:
         ]
 
     def _count(self, clause: str) -> Iterator[Block]:
-        if not _COUNTED.search(clause):
+        if not _COUNTED.search(clause) or self._is_barred("counting"):
             return
         numbers = ordered("counting")
         told = _FROM_TO.search(clause)
@@ -262,7 +260,7 @@ def _how_many(clause: str) -> int | None:
 
 
 def _brings_back(clause: str) -> bool:
-    return any(move == "wake" for _, move in moves_in(clause))
+    return any(move in word_list("after counting") for _, move in moves_in(clause))
 
 
 def _said(kind: str, values: Mapping[str, str]) -> str:

@@ -104,6 +104,7 @@ def verdict(request: ModelRequest, task: CheckDone) -> Verdict:
 def _made(prompt: str, given: str) -> str:
     sentences = [_LINE.sub("", sentence).strip() for sentence in sentences_in(given)[:MOST_SENTENCES]]
     sentences = list(dict.fromkeys(sentence for sentence in sentences if plain_words(sentence)))
+    sentences = [sentence for sentence in sentences if not sentence.endswith(":")] or sentences  # headings tell nothing
     groups = _grouped(prompt, sentences)
     if groups:
         return groups

@@ -103,7 +103,7 @@ class SpeechFilter:
             return self._give_up() + self._outside(sign)
         if sign == "\n" or len(self._mark) > (_LONGEST_MARK if self._mark[0] == "[" else _LONGEST_ASIDE):
             return self._give_up() + self._take(sign)
-        self._mark += sign
+        self._mark += "" if sign == "]" else sign
         return ""
 
     def _outside(self, sign: str) -> str:

@@ -39,7 +39,15 @@ class TokenUsage(BaseModel):
 class ToolUse(BaseModel):
     """A tool that was called in the turn, and how that ended."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"call_id": "3b0b3a52-58a6-5d2c-8f0e-4d0c1f5a7b11", "tool": "current_time", "status": "completed"}
+            ]
+        },
+    )
 
     call_id: UUID
     tool: str
@@ -52,7 +60,11 @@ CrisisKind = Literal["self_harm", "suicide", "harm_to_others", "medical_emergenc
 class SafetyNote(BaseModel):
     """The answer is not the agent's: what was said sounded like a crisis, and a reviewed reply with help was given."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"crisis": True, "kind": "medical_emergency"}]},
+    )
 
     crisis: Literal[True] = True
     kind: CrisisKind
@@ -130,7 +142,20 @@ class ChatReply(BaseModel):
 class PendingCall(BaseModel):
     """A tool call that waits for a person. `reason` says why, when it is another than the contract's `approval`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "call_id": "3b0b3a52-58a6-5d2c-8f0e-4d0c1f5a7b11",
+                    "tool": "calendar__create_event",
+                    "arguments": {"title": "Dentist", "day": "2026-12-01"},
+                    "reason": "",
+                }
+            ]
+        },
+    )
 
     call_id: UUID
     tool: str
@@ -194,11 +219,11 @@ class RunStep(BaseModel):
     attempt: int
     status: StepStatus
     input: dict[str, Any]
-    output: dict[str, Any] | None
-    error: dict[str, Any] | None
-    approved: bool | None
+    output: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    approved: bool | None = None
     started_at: datetime
-    finished_at: datetime | None
+    finished_at: datetime | None = None
 
 
 class Run(BaseModel):

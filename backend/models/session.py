@@ -24,8 +24,17 @@ _PLAN: JsonDict = {
 }
 
 
+_SESSION = "5a0a4c9a-7c34-4d0c-9d3d-1f5d0a4c9a11"
+_PART: JsonDict = {"name": "induction", "text": "Breathe in.", "pauses": [{"offset": 11, "seconds": 4}]}
+_LINE: JsonDict = {"speaker": "person", "text": "I want to sleep better.", "said_at": "2026-11-22T10:00:05Z"}
+
+
 class SessionCreate(BaseModel):
-    """Who is interviewed by whom, and who writes. Left out: you, and the two default agents."""
+    """Who is interviewed by whom, and who writes.
+
+    Left out: you, and the oldest active agents of your tenant with an `interview` and with a `script`; in a new
+    deployment these are the two default agents.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"examples": [{}]})
 
@@ -61,7 +70,7 @@ class Session(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "id": "5a0a4c9a-7c34-4d0c-9d3d-1f5d0a4c9a11",
+                    "id": _SESSION,
                     "status": "intake",
                     "stage": "complete",
                     "response": "Thank you, I have what I need.",
@@ -84,14 +93,14 @@ class Session(BaseModel):
     status: SessionStatus
     stage: SessionStage
     response: str
-    plan: SessionPlan | None
+    plan: SessionPlan | None = None
     user_id: UUID
     intake_agent_id: UUID
     therapy_agent_id: UUID
     intake_thread_id: UUID
-    therapy_run_id: UUID | None
-    consented_at: datetime | None
-    error: dict[str, Any] | None
+    therapy_run_id: UUID | None = None
+    consented_at: datetime | None = None
+    error: dict[str, Any] | None = None
     created_at: datetime
     updated_at: datetime
 
@@ -113,9 +122,7 @@ class SpokenPart(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        json_schema_extra={
-            "examples": [{"name": "induction", "text": "Breathe in.", "pauses": [{"offset": 11, "seconds": 4}]}]
-        },
+        json_schema_extra={"examples": [_PART]},
     )
 
     name: str
@@ -126,7 +133,11 @@ class SpokenPart(BaseModel):
 class SessionScript(BaseModel):
     """What was written for the person; while `complete` is false more parts are being written."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"session_id": _SESSION, "complete": False, "parts": [_PART]}]},
+    )
 
     session_id: UUID
     complete: bool
@@ -136,7 +147,7 @@ class SessionScript(BaseModel):
 class TranscriptLine(BaseModel):
     """One thing that was said in the session, by whom and when."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"examples": [_LINE]})
 
     speaker: Literal["person", "intake", "therapy"]
     text: str
@@ -146,7 +157,9 @@ class TranscriptLine(BaseModel):
 class Transcript(BaseModel):
     """Everything that was said and written in a session, oldest first."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra={"examples": [{"session_id": _SESSION, "lines": [_LINE]}]}
+    )
 
     session_id: UUID
     lines: list[TranscriptLine]

@@ -114,10 +114,10 @@ async def answer_approval(
     run_id: UUID,
     call_id: UUID,
     body: ApprovalAnswer,
-    operation: Operation,  # noqa: ARG001 — claims the Idempotency-Key
+    operation: Operation,
 ) -> Run:
     """Agree to a tool call that waits for a person, or refuse it. When no other call waits, the run goes on."""
-    return await runs.answer(caller, run_id, call_id, body)
+    return await runs.answer(caller, run_id, call_id, body, operation)
 
 
 @router.post(

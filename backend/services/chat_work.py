@@ -30,6 +30,10 @@ class ChatWork:
         turn = desk.turn
         session_id = _session_of(turn)
         progress = None if session_id is None else await self._progress(desk, session_id)
+        if (
+            turn.before is None and desk.streaming
+        ):  # tried again: whoever listens now has not heard what was said before
+            desk.run.write(self.so_far(turn))
         spoken = _window(desk)
         bench = desk.workbench(turn.message, spoken.messages)
         state = await desk.agent.run(Turn(**bench, history=spoken.messages, summary=spoken.summary, interview=progress))
@@ -39,8 +43,9 @@ class ChatWork:
         return Ended(ended.outcome, ended.result, ended.kept, self._progressed(desk, session_id, state))
 
     def so_far(self, turn: OpenTurn) -> str:
-        """See `Work`: everything, since a chat is taken up only where it waited for a person."""
-        return turn.before.run.text if turn.before is not None else ""
+        """See `Work`: what the model has said in the steps that are recorded, told or not."""
+        said = (step.output["text"] for step in turn.steps if step.kind == "model" and step.output is not None)
+        return "\n\n".join(text for text in said if text)
 
     def failed(self, turn: OpenTurn, error: NumenError) -> Along | None:  # noqa: ARG002 — the protocol's signature
         """See `Work`: a session is where it was, and the message may be said again."""

@@ -81,7 +81,7 @@ class OutboxRelay:
         """Deliver until a batch is not full."""
         while True:
             started = time.perf_counter()
-            if await _to_its_end(self.step()) < self._batch:
+            if await to_its_end(self.step()) < self._batch:
                 return
             took = time.perf_counter() - started
             await asyncio.sleep(_GATHER_SECONDS + self._rest * took if self._rest else 0)
@@ -139,7 +139,7 @@ class OutboxRelay:
             _log.warning("deliveries failed", kind=kind, count=len(failures), reason=next(iter(failures.values())))
 
 
-async def _to_its_end(step: Coroutine[None, None, int]) -> int:
+async def to_its_end(step: Coroutine[None, None, int]) -> int:
     """The step's result. Cancelled meanwhile, it still ends: what it has claimed would lie until the lease is over."""
     task = asyncio.create_task(step)
     try:

@@ -144,9 +144,9 @@ class RunDriver:
         start_keeping = asyncio.get_running_loop().call_later(  # most turns are over before there is anything to keep
             pause, lambda: keepers.append(asyncio.create_task(self._keep(run, turn, pause)))
         )
-        waits = False
+        answered = False
         try:
-            waits = await self._store(run, turn, await self._answer(run, turn, known, streaming=streaming))
+            answered = await self._store(run, turn, await self._answer(run, turn, known, streaming=streaming))
         except NumenError as error:
             _log.error("run could not be stored", code=error.code)
             run.fail(error)
@@ -161,7 +161,11 @@ class RunDriver:
             self._give_back(queue)
             if not run.ended:
                 run.fail(RunStopped("The server stopped before the answer was finished."))
-        if waits and await self._ledger.wake(run.tenant_id, run.run_id):  # answered before the pause was stored
+        if answered:  # before the pause was stored
+            await self._go_on(run)
+
+    async def _go_on(self, run: LiveRun) -> None:
+        with suppress(DatabaseUnavailable):  # then whoever looks for runs without a server finds it
             await self.resume(run.tenant_id, run.run_id)
 
     async def _answer(
@@ -187,7 +191,7 @@ class RunDriver:
         except Exception:  # noqa: BLE001 — the seam of this background task: whatever broke, the turn is stored as failed
             _log.exception("run failed")
             error = NumenError("The turn failed on our side; the error has been logged.")
-            return Ended(failure_of(run, turn, error), error)
+            return Ended(failure_of(run, turn, error), error, along=self._works_along(turn, error))
 
     def _stopped(self, run: LiveRun, turn: OpenTurn) -> Ended:
         error = stopped(run.stop_reason)
@@ -197,7 +201,7 @@ class RunDriver:
         work = self._use.works[turn.nature.kind]
         try:
             agent = self._compiled(turn, known)
-            crisis = self._use.safety.answer(run, turn, agent)
+            crisis = await self._use.safety.answer(run, turn, agent)
             if crisis is not None:
                 return crisis
             return await work.answer(await self._desk(run, turn, agent, streaming=streaming))
@@ -251,7 +255,7 @@ class RunDriver:
         )
 
     async def _store(self, run: LiveRun, turn: OpenTurn, ended: Ended | Literal["waits", "left"]) -> bool:
-        """Store how it ended, and tell; True when it waits for a person."""
+        """Store how it ended, and tell; True when it was to wait for people who have all answered by now."""
         if isinstance(ended, Ended):
             await self._conclude(run, turn, ended)
             return False
@@ -265,12 +269,13 @@ class RunDriver:
         for call in calls:
             run.mark("approval.required", call.model_dump(mode="json"))
         run.mark("run.waiting", {"run_id": str(run.run_id), "approvals": [str(call.call_id) for call in calls]})
-        if not await self._ledger.pause(turn, run.text, run.marks):
+        status = await self._ledger.pause(turn, run.text, run.marks)
+        if status is None:
             run.fail(RunStopped("Another server took this run over while this one was away."))
             return False
         self._metrics.runs_total.labels("waiting").inc()
         run.pause()
-        return True
+        return status == "running"
 
     async def _conclude(self, run: LiveRun, turn: OpenTurn, ended: Ended) -> None:
         outcome, result = ended.outcome, ended.result

@@ -43,8 +43,11 @@ class RunService:
         async with self._database.tenant(caller.tenant_id) as tx:
             return [step.shown() for step in await tx.run_steps.all(run_id)]
 
-    async def answer(self, caller: Caller, run_id: UUID, call_id: UUID, answer: ApprovalAnswer) -> Run:
-        """Agree to a tool call that waits, or refuse it; when no other waits, the run goes on.
+    async def answer(
+        self, caller: Caller, run_id: UUID, call_id: UUID, answer: ApprovalAnswer, operation_id: UUID | None = None
+    ) -> Run:
+        """Agree to a tool call that waits, or refuse it; when no other waits, the run goes on. A repeated operation
+        changes nothing.
 
         Errors: `RunNotFound`, `CallNotFound`, `ApprovalAnswered`, `RunFinished`.
         """
@@ -53,12 +56,18 @@ class RunService:
             if status is None:
                 raise RunNotFound("There is no run with this id.")
             answered = await tx.run_steps.answer(
-                run_id, call_id, caller.user_id, approved=answer.approved, reason=answer.reason
+                run_id,
+                call_id,
+                caller.user_id,
+                approved=answer.approved,
+                reason=answer.reason,
+                operation_id=operation_id,
             )
-            if not answered:
+            if answered:
+                verdict = {"call_id": str(call_id), "approved": answer.approved}
+                await tx.audit.record(caller, "run.call_answered", "run", run_id, verdict)
+            elif operation_id is None or not await tx.run_steps.answered_in(run_id, call_id, operation_id):
                 await _refuse_answer(tx, run_id, call_id, status)
-            verdict = {"call_id": str(call_id), "approved": answer.approved}
-            await tx.audit.record(caller, "run.call_answered", "run", run_id, verdict)
             awake = await tx.runs.wake(run_id)
         if awake:
             await self._driver.resume(caller.tenant_id, run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from backend.telemetry import Metrics, get_logger
 
 GUARDED_SAFETY = 60
 """From this value of the trait on, an agent gives way to the gate."""
+_LONG = 5_000
 _PROVIDER = "numen"
 _MODEL = "reviewed-reply"
 _log = get_logger(__name__)
@@ -42,11 +44,14 @@ class SafetyDesk:
         self._sessions = sessions
         self._metrics = metrics
 
-    def answer(self, run: LiveRun, turn: OpenTurn, agent: CompiledAgent) -> Ended | None:
+    async def answer(self, run: LiveRun, turn: OpenTurn, agent: CompiledAgent) -> Ended | None:
         """The end of a turn that sounds like a crisis; None for every other."""
         if turn.nature.kind not in ("chat", "script") or agent.contract.traits.safety < GUARDED_SAFETY:
             return None
-        kind = self._gate.detect(turn.message)
+        if len(turn.message) > _LONG:  # reading it takes long enough for others to notice
+            kind = await asyncio.to_thread(self._gate.detect, turn.message)
+        else:
+            kind = self._gate.detect(turn.message)
         if kind is None:
             return None
         _log.warning("crisis language answered", kind=kind)

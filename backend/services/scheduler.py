@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from backend.errors import DatabaseUnavailable
+from backend.services.outbox_relay import to_its_end
 from backend.services.timetable import Timetable
 from backend.stores.database import Database
 from backend.stores.worker import DueSchedule, Ticked, WorkerStore
@@ -52,7 +53,7 @@ class Scheduler:
     async def _catch_up(self) -> None:
         found = BATCH
         while found >= BATCH:
-            found = await self.step()
+            found = await to_its_end(self.step())
 
     async def step(self) -> int:
         """Do what there is to do now, some of it when it is much; how much that was."""

@@ -12,14 +12,12 @@ from backend.graphs.state import Writing
 from backend.graphs.written_script import joined, recorded_part
 from backend.models.agent import AgentContract
 from backend.models.memory import LONGEST_MEMORY, NewMemory
-from backend.models.run import ReplyMetadata, TokenUsage
 from backend.models.session import Session, SpokenPart
 from backend.ports import Harvest, MemoryContext
-from backend.services.conversation_window import Window
 from backend.services.desk import Desk, Ended
 from backend.services.identifiers import new_id
-from backend.services.run_journal import RunJournal
-from backend.services.run_outcomes import error_body, receipt_of, whole_answer
+from backend.services.recorded_answer import recorded_answer
+from backend.services.run_outcomes import error_body, receipt_of
 from backend.services.turn_ledger import Along, Kept, OpenTurn
 from backend.stores.database import Database, TenantTransaction
 from backend.stores.run_steps import StoredStep
@@ -66,14 +64,14 @@ class ScriptWork:
         writing = Writing(**desk.workbench(desk.turn.message), plan=order.plan)
         state: Any = await desk.agent.graph("script").ainvoke({}, context=writing)  # pyright: ignore[reportUnknownMemberType]
         found: MemoryContext = state.get("memory", MemoryContext(state="off"))
-        ended = _whole(desk, joined(state["parts"]), found)
+        outcome, reply = recorded_answer(desk, joined(state["parts"]), found)
 
         async def along(tx: TenantTransaction) -> None:
             await tx.sessions.end_script(order.session_id, desk.turn.ids.run_id, "completed")
 
         harvest = Harvest(_reflections(desk.turn, session, interviewer, state.get("reflection", "")))
         kept = None if found.state == "off" else Kept(receipt_of(desk.turn, found), harvest)
-        return Ended(ended.outcome, ended.result, kept, along)
+        return Ended(outcome, reply, kept, along)
 
     def so_far(self, turn: OpenTurn) -> str:
         """See `Work`: the parts that are recorded; the one that was being written is written anew."""
@@ -115,29 +113,6 @@ def _tell_again(desk: Desk) -> None:
         desk.run.write(f"\n\n{part.text}" if number else part.text)
         told = {"name": part.name, "words": len(part.text.split()), "pauses": len(part.pauses)}
         desk.run.mark("part.completed", told)
-
-
-def _whole(desk: Desk, text: str, found: MemoryContext) -> Ended:
-    turn, choice, journal = desk.turn, desk.choice, desk.journal
-    assert isinstance(journal, RunJournal)  # noqa: S101 — this kind of run is always recorded
-    last = journal.last_model
-    metadata = ReplyMetadata(
-        memory_confidence=found.confidence_score,
-        message_count=turn.begun.count_after,
-        model=last.model or choice.used,
-        model_asked=None if last.offline or choice.asked == choice.used else choice.asked,
-        provider=last.provider or desk.agent.contract.configuration.llm_provider,
-        offline=last.offline,
-        usage=TokenUsage(input_tokens=journal.usage.input_tokens, output_tokens=journal.usage.output_tokens),
-        latency_ms=turn.elapsed_ms(),
-        memory=found.state,
-        finish_reason=last.finish_reason,
-        run_id=turn.ids.run_id,
-        agent_version=turn.begun.version,
-    )
-    unfolded = Window((), turn.begun.summary, turn.begun.summarized_through)
-    outcome, reply = whole_answer(desk.run, turn, text, metadata, unfolded)
-    return Ended(outcome, reply)
 
 
 def _reflections(

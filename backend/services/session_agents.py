@@ -1,4 +1,4 @@
-"""Which two agents a session is with: those that are named, or the two with which every deployment begins."""
+"""Which two agents a session is with: those that are named, or the oldest that can do their part."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from backend.graphs.compiled_agents import CONVERSATIONAL_TYPES
 from backend.models.agent import AgentContract
 from backend.stores.database import TenantTransaction
 
-DEFAULT_INTERVIEWER = "IntakeAgent - Manifestation Coach"
-DEFAULT_WRITER = "TherapyAgent - Hypnotherapist"
-"""The names of the default agents (`scripts/default_agents`), by which they are known in a tenant."""
-
 
 async def interviewer(tx: TenantTransaction, agent_id: UUID | None) -> AgentContract:
-    """Who leads the interview. Errors: those of `_agent`; `Invalid` for an agent without `interview`."""
+    """Who leads the interview: this agent, or the tenant's oldest that does.
+
+    Errors: those of `_agent`; `Invalid` for an agent without `interview`.
+    """
     field = "intake_agent_id"
-    contract = await _agent(tx, agent_id, DEFAULT_INTERVIEWER, field)
+    contract = await _agent(tx, agent_id or await tx.agents.interviewer(CONVERSATIONAL_TYPES), "interview", field)
     if contract.interview is None:
         raise _lacks(contract, "interview", field)
     return contract
 
 
 async def writer(tx: TenantTransaction, agent_id: UUID | None) -> AgentContract:
-    """Who writes. Errors: those of `_agent`; `Invalid` for an agent without `script`."""
+    """Who writes: this agent, or the tenant's oldest that does.
+
+    Errors: those of `_agent`; `Invalid` for an agent without `script`.
+    """
     field = "therapy_agent_id"
-    contract = await _agent(tx, agent_id, DEFAULT_WRITER, field)
+    contract = await _agent(tx, agent_id or await tx.agents.writer(CONVERSATIONAL_TYPES), "script", field)
     if contract.script is None:
         raise _lacks(contract, "script", field)
     return contract
 
 
-async def _agent(tx: TenantTransaction, agent_id: UUID | None, name: str, field: str) -> AgentContract:
+async def _agent(tx: TenantTransaction, agent_id: UUID | None, section: str, field: str) -> AgentContract:
     """Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`; `Invalid` for an agent that nobody talks to."""
-    known = agent_id or await tx.agents.named(name)
-    record = await tx.agents.get(known) if known is not None else None
-    if record is None:
+    if agent_id is None:
         raise AgentNotFound(
-            "There is no agent with this id."
-            if agent_id is not None
-            else f"There is no agent named {name}: make the default agents, or name another one as {field}."
+            f"There is no active agent whose contract has `{section}`: make one, or name one as {field}."
         )
+    record = await tx.agents.get(agent_id)
+    if record is None:
+        raise AgentNotFound("There is no agent with this id.")
     contract = record.contract()
     if contract.metadata.status == "archived":
         raise AgentArchived(f"{contract.name} is archived: name another agent as {field}.")

@@ -87,9 +87,14 @@ class SessionService:
             session = (await _visible(tx, caller, session_id)).session
             person = replace(caller, user_id=session.user_id)
             said_before = operation_id and await tx.runs.get(new_id(operation_id, "run"), session.user_id)
+            thread = await tx.threads.get(session.intake_thread_id, None)
         if not said_before:
             refuse_message(session)
-        request = ChatRequest(message=message, thread_id=session.intake_thread_id)
+            if thread is not None and thread.status == "archived":
+                raise SessionState("The session's thread is archived; set its status to active to go on.")
+        request = ChatRequest(
+            message=message, thread_id=session.intake_thread_id, metadata={"session_id": str(session_id)}
+        )
         nature = RunNature(detail={"session_id": str(session_id)})
         reply = await self._interactions.process_interaction(
             person, session.intake_agent_id, request, operation_id, nature
@@ -114,6 +119,8 @@ class SessionService:
             refuse_after_crisis(session)
             if accepted:
                 _refuse_without_plan(session)
+                if session.consented_at is not None:
+                    return session
                 await tx.sessions.consent(session_id)
                 await tx.audit.record(caller, "session.consented", "session", session_id)
             elif session.stage != "confirmation" or session.status != "intake":  # there is nothing that was agreed to

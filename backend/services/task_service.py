@@ -12,7 +12,7 @@ from backend.models.tenant import Caller, Role
 from backend.services.identifiers import new_id
 from backend.services.run_driver import RunDriver
 from backend.services.run_orders import RunOrder
-from backend.services.turn_ledger import shown_run
+from backend.services.turn_ledger import shown_run, with_calls
 from backend.stores.database import Database
 from backend.stores.runs import RunNature
 
@@ -68,7 +68,8 @@ class TaskService:
         async with self._database.tenant(caller.tenant_id) as tx:
             if await tx.agents.get(agent_id) is None:
                 raise AgentNotFound("There is no agent with this id.")
-            return await tx.runs.page(agent_id, caller.sees_only, status, cursor, limit, offset)
+            page = await tx.runs.page(agent_id, caller.sees_only, status, cursor, limit, offset)
+            return Page([await with_calls(tx, run) for run in page.items], page.total, page.next)
 
     async def _kind(self, caller: Caller, agent_id: UUID) -> RunKind:
         async with self._database.tenant(caller.tenant_id) as tx:

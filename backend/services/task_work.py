@@ -9,13 +9,10 @@ from uuid import UUID
 from backend.errors import NumenError, RunTooLong
 from backend.graphs.journal import StepResult
 from backend.graphs.state import Work
-from backend.models.run import ReplyMetadata, TokenUsage
 from backend.models.workflow import Workflow
 from backend.services.agent_calls import AskAgent, HandOff
-from backend.services.conversation_window import Window
 from backend.services.desk import Desk, Ended
-from backend.services.run_journal import RunJournal
-from backend.services.run_outcomes import whole_answer
+from backend.services.recorded_answer import recorded_answer
 from backend.services.turn_ledger import Along, OpenTurn
 
 
@@ -39,7 +36,7 @@ class TaskWork:
             if not scope.expired():
                 raise
             raise RunTooLong(f"The run was not finished within its {limit} seconds.") from None
-        return self._ended(desk, text)
+        return Ended(*recorded_answer(desk, text))
 
     def so_far(self, turn: OpenTurn) -> str:  # noqa: ARG002 — the protocol's signature
         """See `Work`: the result is told when it is there."""
@@ -63,22 +60,3 @@ class TaskWork:
             )
         )
         return StepResult(asked.text, failed=asked.failed)
-
-    def _ended(self, desk: Desk, text: str) -> Ended:
-        turn, journal = desk.turn, desk.journal
-        assert isinstance(journal, RunJournal)  # noqa: S101 — this kind of run is always recorded
-        last = journal.last_model
-        metadata = ReplyMetadata(
-            message_count=turn.begun.count_after,
-            model=last.model or desk.choice.used,
-            provider=last.provider or desk.agent.contract.configuration.llm_provider,
-            offline=last.offline,
-            usage=TokenUsage(input_tokens=journal.usage.input_tokens, output_tokens=journal.usage.output_tokens),
-            latency_ms=turn.elapsed_ms(),
-            finish_reason=last.finish_reason,
-            run_id=turn.ids.run_id,
-            agent_version=turn.begun.version,
-        )
-        unfolded = Window((), turn.begun.summary, turn.begun.summarized_through)
-        outcome, reply = whole_answer(desk.run, turn, text, metadata, unfolded)
-        return Ended(outcome, reply)

@@ -26,7 +26,7 @@ from backend.errors import (
 )
 from backend.graphs.compiled_agents import CONVERSATIONAL_TYPES, WORKING_TYPES
 from backend.models.events import Mark
-from backend.models.run import ChatRequest, PendingCall, Run, RunKind
+from backend.models.run import ChatRequest, PendingCall, Run, RunKind, RunStatus
 from backend.models.tenant import Caller, Role
 from backend.ports import Harvest
 from backend.services.identifiers import new_id
@@ -161,8 +161,8 @@ class TurnLedger:
         async with self._database.tenant(turn.caller.tenant_id) as tx:
             return await tx.runs.keep(turn.ids, text, marks, LEASE, turn.begun.claim)
 
-    async def pause(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> bool:
-        """The run waits for a person; False when the claim was lost."""
+    async def pause(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> RunStatus | None:
+        """The run waits for a person; `running` when everybody has answered already, None when the claim was lost."""
         async with self._database.tenant(turn.caller.tenant_id) as tx:
             return await tx.runs.pause(turn.ids, text, marks, turn.begun.claim)
 
@@ -170,11 +170,6 @@ class TurnLedger:
         """The calls of this run that nobody has answered yet."""
         async with self._database.tenant(turn.caller.tenant_id) as tx:
             return pending_calls(await tx.run_steps.all(turn.ids.run_id))
-
-    async def wake(self, tenant_id: UUID, run_id: UUID) -> bool:
-        """Let a waiting run go on; False when somebody has still to be asked."""
-        async with self._database.tenant(tenant_id) as tx:
-            return await tx.runs.wake(run_id)
 
     async def let_go(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> None:
         """This server works on it no more; whoever looks for runs without a server goes on."""
@@ -238,9 +233,14 @@ class TurnLedger:
 async def shown_run(tx: TenantTransaction, caller: Caller, run_id: UUID) -> Run | None:
     """The run, if it is visible, with the calls that wait for a person."""
     stored = await tx.runs.get(run_id, caller.sees_only)
-    if stored is None or stored.run.status != "waiting":
-        return stored.run if stored else None
-    return stored.run.model_copy(update={"approvals": pending_calls(await tx.run_steps.all(run_id))})
+    return await with_calls(tx, stored.run) if stored is not None else None
+
+
+async def with_calls(tx: TenantTransaction, run: Run) -> Run:
+    """The run, with the calls that wait for a person."""
+    if run.status != "waiting":
+        return run
+    return run.model_copy(update={"approvals": pending_calls(await tx.run_steps.all(run.id))})
 
 
 def pending_calls(steps: Sequence[StoredStep]) -> list[PendingCall]:

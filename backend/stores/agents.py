@@ -68,6 +68,14 @@ class AgentStore:
         """The id of the oldest agent of this name that is not archived."""
         return await self._connection.fetchval(_SQL["named"], self._tenant_id, name)
 
+    async def interviewer(self, types: Sequence[str]) -> UUID | None:
+        """The oldest active agent of these types whose contract has an interview."""
+        return await self._connection.fetchval(_SQL["interviewer"], self._tenant_id, list(types))
+
+    async def writer(self, types: Sequence[str]) -> UUID | None:
+        """The oldest active agent of these types whose contract has a script."""
+        return await self._connection.fetchval(_SQL["writer"], self._tenant_id, list(types))
+
     async def insert(self, contract: AgentContract, summary: str, author: Author, *, ordinal: int = 1) -> bool:
         """The row, version, audit entry and mirror order of a new agent; False when the id is there already.
 

@@ -133,6 +133,8 @@ class ErasureStore:
         counts["idempotency_keys"] = await self._do("delete_requests", user_id)
         counts["thread_messages"] = await self._do("delete_messages", threads)
         counts["sessions"] = await self._do("delete_sessions", user_id)
+        steps = await self._do("delete_steps", threads)
+        counts["run_steps"] = steps + await self._do("forget_answers", user_id)
         counts["runs"] = await self._do("delete_runs", threads)
         counts["threads"] = await self._do("delete_threads", user_id)
         counts["audit_log"] = await self._do("empty_audit", user_id)

@@ -123,14 +123,23 @@ class RunStepStore:
         """The run's steps, in order."""
         return [_stored(row) for row in await self._connection.fetch(_SQL["all"], self._tenant_id, run_id)]
 
-    async def answer(self, run_id: UUID, call_id: UUID, by: UUID, *, approved: bool, reason: str) -> bool:
+    async def answer(
+        self, run_id: UUID, call_id: UUID, by: UUID, *, approved: bool, reason: str, operation_id: UUID | None = None
+    ) -> bool:
         """A person's answer to a waiting call; False when it does not wait."""
-        found = await self._connection.fetchval(_SQL["answer"], self._tenant_id, run_id, call_id, approved, reason, by)
+        found = await self._connection.fetchval(
+            _SQL["answer"], self._tenant_id, run_id, call_id, approved, reason, by, operation_id
+        )
         return found is not None
 
     async def exists(self, run_id: UUID, call_id: UUID) -> bool:
         """Whether the run has such a step."""
         return await self._connection.fetchrow(_SQL["find"], self._tenant_id, run_id, call_id) is not None
+
+    async def answered_in(self, run_id: UUID, call_id: UUID, operation_id: UUID) -> bool:
+        """Whether it was answered by this very operation."""
+        row = await self._connection.fetchrow(_SQL["find"], self._tenant_id, run_id, call_id)
+        return row is not None and row["operation_id"] == operation_id
 
     async def close(self, run_id: UUID) -> None:
         """The run is over: unfinished steps are marked as failed."""

@@ -169,12 +169,16 @@ class RunStore:
         nature = RunNature(run.kind, row["depth"], orjson.loads(row["detail"]))
         return Resumed(ids, _begun(row, _said(row["history"]), run.agent_version), nature, row["message"], stored)
 
-    async def pause(self, ids: TurnIds, text: str, marks: Sequence[Mark], claim: int) -> bool:
-        """The run waits for a person and keeps its thread; False when the claim was lost."""
-        found = await self._connection.fetchval(
-            _SQL["pause"], self._tenant_id, ids.thread_id, ids.run_id, text, _marks_json(marks), claim
+    async def pause(self, ids: TurnIds, text: str, marks: Sequence[Mark], claim: int) -> RunStatus | None:
+        """The run waits for a person and keeps its thread: `waiting`, or `running` when everybody has answered already.
+
+        None when the claim was lost.
+        """
+        await self._connection.execute(_SQL["hold_thread"], self._tenant_id, ids.thread_id, ids.run_id)
+        await self.lock(ids.run_id, None)
+        return await self._connection.fetchval(
+            _SQL["pause"], self._tenant_id, ids.run_id, text, _marks_json(marks), claim
         )
-        return found is not None
 
     async def wake(self, run_id: UUID) -> bool:
         """A waiting run may go on; False when somebody has still to be asked, or it does not wait."""

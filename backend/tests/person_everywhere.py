@@ -56,17 +56,7 @@ async def plant_person(
         " VALUES ($1, gen_random_uuid(), $2, $3, gen_random_uuid()::text, '', 'member')",
         *whose, words,
     )  # fmt: skip
-    await owner.execute(
-        "INSERT INTO sessions (tenant_id, id, user_id, intake_agent_id, therapy_agent_id, intake_thread_id, progress,"
-        " response, plan, error) VALUES ($1, gen_random_uuid(), $2, $3, $3, $4, $5::text::json, $6, $5::text::json,"
-        " $5::text::jsonb)",
-        *whose, agent_id, threads[0], json.dumps({"goals": [words, _long(words)]}), _long(words),
-    )  # fmt: skip
-    await owner.execute(
-        "INSERT INTO webhooks (tenant_id, id, agent_id, user_id, name, secret)"
-        " VALUES ($1, gen_random_uuid(), $3, $2, $4, $5)",
-        *whose, agent_id, words, words.encode(),
-    )  # fmt: skip
+    await _session_and_webhook(owner, tenant_id, agent_id, user_id, threads[0], words)
     await owner.execute(
         "INSERT INTO audit_log (tenant_id, actor_id, action, subject_type, subject_id, detail)"
         " VALUES ($1, $2, 'api_key.created', 'api_key', gen_random_uuid(), $3::text::jsonb)",
@@ -77,21 +67,41 @@ async def plant_person(
         " VALUES ($1, 'memory.extract', $2, $3::text::jsonb, $4, now() + interval '1 hour')",
         tenant_id, threads[0], json.dumps({"said": words}), words,
     )  # fmt: skip
+    return Planted(tenant_id, user_id, agent_id, threads, memories, agent_memory, _rows(turns))
+
+
+def _long(words: str) -> str:
+    return f"{words} {'and so on ' * (LONG // 10)}{words}"
+
+
+def _rows(turns: int) -> dict[str, int]:
     rows = {
         "users": 1,
         "threads": 2,
         "thread_messages": 4 * turns,
         "runs": 2 * turns,
+        "run_steps": 2 * turns,
         "recalls": 2 * turns,
         "sessions": 1,
     }
     rows |= {"memories": turns + 1, "memory_revisions": 2 * turns, "idempotency_keys": 1, "api_keys": 1, "webhooks": 1}
-    rows |= {"audit_log": 1, "outbox": 1}
-    return Planted(tenant_id, user_id, agent_id, threads, memories, agent_memory, rows)
+    return rows | {"audit_log": 1, "outbox": 1}
 
 
-def _long(words: str) -> str:
-    return f"{words} {'and so on ' * (LONG // 10)}{words}"
+async def _session_and_webhook(
+    owner: Connection, tenant_id: UUID, agent_id: UUID, user_id: UUID, thread_id: UUID, words: str
+) -> None:
+    await owner.execute(
+        "INSERT INTO sessions (tenant_id, id, user_id, intake_agent_id, therapy_agent_id, intake_thread_id, progress,"
+        " response, plan, error) VALUES ($1, gen_random_uuid(), $2, $3, $3, $4, $5::text::json, $6, $5::text::json,"
+        " $5::text::jsonb)",
+        tenant_id, user_id, agent_id, thread_id, json.dumps({"goals": [words, _long(words)]}), _long(words),
+    )  # fmt: skip
+    await owner.execute(
+        "INSERT INTO webhooks (tenant_id, id, agent_id, user_id, name, secret)"
+        " VALUES ($1, gen_random_uuid(), $3, $2, $4, $5)",
+        tenant_id, user_id, agent_id, words, words.encode(),
+    )  # fmt: skip
 
 
 async def _thread(owner: Connection, tenant_id: UUID, user_id: UUID, agent_id: UUID, words: str, turns: int) -> UUID:
@@ -109,6 +119,12 @@ async def _thread(owner: Connection, tenant_id: UUID, user_id: UUID, agent_id: U
             " assistant_message_id, text, marks, error)"
             " VALUES ($1, $2, $3, $4, $5, '1.0.0', 'failed', $6, $7, $8, $9::text::jsonb, $10::text::jsonb)",
             tenant_id, run_id, agent_id, thread_id, user_id, said, answered, _long(words), f"[{told}]", told,
+        )  # fmt: skip
+        await owner.execute(
+            "INSERT INTO run_steps (tenant_id, run_id, ordinal, id, step, kind, status, input, output, error, reason,"
+            " answered_by) VALUES ($1, $2, 1, gen_random_uuid(), 'answer', 'tool', 'failed', $3::text::jsonb,"
+            " $3::text::jsonb, $3::text::jsonb, $4, $5)",
+            tenant_id, run_id, told, words, user_id,
         )  # fmt: skip
         for place, (message_id, role, content) in enumerate(
             ((said, "user", f"{words} {turn}"), (answered, "assistant", _long(words))), 2 * turn + 1

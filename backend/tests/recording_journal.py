@@ -75,7 +75,8 @@ class RecordingJournal:
         for row in self.waiting:
             row.approved = approved
             if not approved:
-                row.status, row.result = "denied", StepResult(reason, denied=True)
+                row.status = "denied"
+                row.result = StepResult(reason, {"call_id": str(row.id)}, denied=True)
 
     def once(self, step: StepCall, doing: Doing) -> Awaitable[StepResult]:
         """See the protocol."""

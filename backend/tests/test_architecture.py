@@ -49,6 +49,7 @@ ACROSS_TENANTS = {
     "worker.schedule_reindex",
     "worker.hasten",
     "worker.known_memories",
+    "worker.due_schedules",
 }
 
 

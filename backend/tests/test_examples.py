@@ -44,6 +44,24 @@ SHOWS = {
         r"^found: My boat is called Heron, .*\(relevance 0\.",
         r"^  1\. \(forgotten\) \(semantic ",
     ],
+    "session.py": [
+        r"^agent: Welcome\. I am glad that you are here\.",
+        r"^agent \(preferences\): ",
+        r"^agent \(confirmation\): .*gentle",
+        r"^agent \(complete\): ",
+        r'^plan: \{"goals": \["sleep through the night", "stop worrying about work"\], "tone": "gentle", '
+        r'"session_type": "sleep_hypnosis", "voice_id": "calm-female", "notes": ".*sea.*"\}$',
+        r"^without consent: 409 session-state$",
+        r"^written: induction, \d+ words, [1-9]\d* pauses$",
+        r"^written: emergence, \d+ words, [1-9]\d* pauses$",
+        r"^induction begins: \S",
+        r"^its first pause: [\d.]+ seconds after \d+ characters$",
+        r"^completed; the transcript has 17 lines$",
+        r"^agent: Hello! Five quick questions",
+        r'^plan: \{"goals": \["order food", "chat with my neighbours"\], "level": "intermediate", "focus": "speaking", '
+        r'"topics": \["[Cc]ooking", "football"\], "notes": ""\}$',
+        r"^written: review, \d+ words, [1-9]\d* pauses$",
+    ],
     "stream_and_resume.py": [
         r"^run\.started: run [0-9a-f-]{36}$",
         r"^connection closed after event 1-0$",
@@ -128,6 +146,9 @@ def marked_blocks(text: str) -> list[str]:
 def test_every_marked_command_runs(running_server: NumenServer, document: Path) -> None:
     """All blocks of a document are one session, since later ones use what earlier ones have set."""
     archive_all_but_the_default_agents(running_server)
+    in_the_same_folder = running_server.folder / "examples"
+    if not in_the_same_folder.exists():
+        in_the_same_folder.symlink_to(ROOT / "examples")
     blocks = marked_blocks(document.read_text("utf-8"))
     assert blocks
     marks = [f'printf "\\nblock {number} done\\n"\n' for number in range(1, len(blocks) + 1)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
-from backend.settings import Settings
+from backend.services.crisis.help_lines import HelpLines
+from backend.settings import HelpRegion, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +105,14 @@ def test_a_configured_provider_is_used(environment: dict[str, str], provider: st
 def test_what_cannot_work_is_refused_with_a_reason(environment: dict[str, str], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         settings(**environment)
+
+
+def test_the_region_is_one_that_has_help_lines() -> None:
+    assert settings().region == "international"
+    assert settings(NUMEN_REGION="ZA").region == "ZA"
+    assert set(get_args(HelpRegion)) == set(HelpLines.regions())
+    with pytest.raises(ValidationError, match=r"NUMEN_REGION\n.*'international', 'US', .* or 'ZA'"):
+        settings(NUMEN_REGION="ATLANTIS")
 
 
 def test_origins_are_separated_by_commas() -> None:

@@ -160,7 +160,15 @@ def call_tool(
         repeatable=tool.repeatable,
         needs_approval=tool.approval == "always",
     )
-    return bench.journal.once(call, doing)
+    return _made(bench, name, bench.journal.once(call, doing))
+
+
+async def _made(bench: Workbench, name: str, pending: Awaitable[StepResult]) -> StepResult:
+    """The result; that a person refused the call is told here, since nothing was called."""
+    result = await pending
+    if result.denied:
+        bench.on_event("tool.result", {"call_id": result.data["call_id"], "tool": name[:64], "status": "denied"})
+    return result
 
 
 def _told_of(bench: Workbench, name: str, key: UUID, result: StepResult) -> StepResult:

@@ -11,13 +11,16 @@ import httpx
 
 from backend.models.erasure import Certificate
 from backend.scripts.standard.door import Door, is_problem
-from backend.scripts.standard.ground import Ground, ScratchTenant, contract
+from backend.scripts.standard.ground import Ground, ScratchTenant, contract, until
 from backend.scripts.standard.proof import Proof, Unproved
 from backend.scripts.standard.routes import Route, routes
 from backend.stores.erasures import ErasurePlan
 
 Ids = Mapping[str, str]
 _NOT_IDS = {"version": "1.0.0", "a": "1.0.0", "b": "1.1.0"}
+_SIGNED = "/api/v1/hooks/"
+"""What is sent here is let in by its signature, and refused the same for every id that it does not fit."""
+_WRITING_SECONDS = 30
 _OF_THE_REQUEST = ("request_id", "instance")
 
 
@@ -27,7 +30,8 @@ async def prove(ground: Ground, proof: Proof) -> None:
     known = list(routes(openapi))
     ours, theirs = [await _belongings(ground, one) for one in (ground.home, ground.stranger)]
     before = await _state(ground.door, ours)
-    await _every_route(ground, proof, [one for one in known if one.parameters], ours)
+    with_ids = [one for one in known if one.parameters and not one.path.startswith(_SIGNED)]
+    await _every_route(ground, proof, with_ids, ours)
     await _mixed_ids(ground.stranger.door, proof, ours, theirs)
     await _lists(ground.stranger.door, proof, known, ours, theirs)
     await _other_doors(ground, proof, ours)
@@ -50,9 +54,40 @@ async def _belongings(ground: Ground, tenant: ScratchTenant) -> dict[str, str]:
         "run_id": reply["metadata"]["run_id"],
         "api_key_id": key["id"],
         "memory_id": memory["id"],
+        "session_id": await _session(door),
+        "webhook_id": await _webhook(door),
+        "call_id": str(uuid4()),
         **await _erasure(ground, tenant),
         **_NOT_IDS,
     }
+
+
+async def _session(door: Door) -> str:
+    """A session from its first question to its script."""
+    interview = {"fields": [{"name": "goals", "kind": "list", "question": "What do you wish for?"}]}
+    script = {"parts": [{"name": "only", "purpose": "Say good day.", "minutes": 0.1}]}
+    await door.create(contract("Interviewer", interview=interview))
+    await door.create(contract("Writer", script=script))
+    path = f"/sessions/{(await door.ok('POST', '/sessions', {}))['id']}"
+    for said in ("I wish to sleep better.", "Yes, that is right."):
+        await door.ok("POST", f"{path}/messages", {"message": said})
+    await door.ok("POST", f"{path}/consent", {"accepted": True})
+    await door.ok("POST", f"{path}/therapy", {})
+
+    async def written() -> bool:
+        return (await door.ok("GET", path))["status"] == "completed"
+
+    if not await until(written, _WRITING_SECONDS):
+        raise Unproved("a session's script is not written, so nobody can be kept from it")
+    return path.rpartition("/")[2]
+
+
+async def _webhook(door: Door) -> str:
+    """A way in for events."""
+    steps = [{"kind": "prompt", "id": "draft", "prompt": "Write three lines."}]
+    workflow = {"trigger_type": "event", "steps": steps}
+    agent = await door.create(contract("Listener", type="workflow", workflow=workflow))
+    return (await door.ok("POST", f"/agents/{agent['id']}/webhooks", {"name": "private"}))["id"]
 
 
 async def _erasure(ground: Ground, tenant: ScratchTenant) -> dict[str, str]:

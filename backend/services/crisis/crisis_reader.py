@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -11,11 +12,13 @@ from typing import Any, get_args
 
 from backend.models.run import CrisisKind
 from backend.services.crisis.folding import Folding
-from backend.services.crisis.phrase_set import Found, PhraseSet
+from backend.services.crisis.phrase_set import LONGEST_FOUND, Found, PhraseSet
 from backend.services.crisis.spelling import Spelling
 
-_MOST_URGENT_FIRST: tuple[CrisisKind, ...] = ("medical_emergency", "suicide", "harm_to_others", "self_harm")
+_URGENCY: tuple[CrisisKind, ...] = ("medical_emergency", "suicide", "harm_to_others", "self_harm")
 _VOID = "void: "
+_REACH = 20
+"""Words: a context says something of what stands near it. People write long messages without a full stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +43,60 @@ class CrisisReader:
 
     def read(self, text: str) -> CrisisKind | None:
         """The most urgent kind of crisis in the text, if any."""
-        kinds: set[CrisisKind] = set()
+        most_urgent: CrisisKind | None = None
         for words in self.folding.sentences(text):
-            kinds.update(self._kinds(words))
-            if _MOST_URGENT_FIRST[0] in kinds:
+            kind = self._most_urgent(words)
+            if kind is not None and (most_urgent is None or _URGENCY.index(kind) < _URGENCY.index(most_urgent)):
+                most_urgent = kind
+            if most_urgent == _URGENCY[0]:
                 break
-        return next((kind for kind in _MOST_URGENT_FIRST if kind in kinds), None)
+        return most_urgent
 
-    def _kinds(self, words: Sequence[str]) -> Iterator[CrisisKind]:
+    def _most_urgent(self, words: Sequence[str]) -> CrisisKind | None:
         found = list(self.crisis.find(words))
         if not found:
-            return
+            return None
         contexts = self._contexts(words)
-        elsewhere = [one for one in found if self._is_elsewhere(one, words, contexts)]
-        harmless = [*self.harmless.find(words), *elsewhere]
-        for one in found:
-            if one not in elsewhere and not any(self._excuses(other, one, words) for other in harmless):
-                yield self.groups[one.label].kind
+        elsewhere = {one for one in found if self._is_elsewhere(one, words, contexts)}
+        harmless: dict[int, list[Found]] = {}
+        for one in (*self.harmless.find(words), *elsewhere):
+            harmless.setdefault(one.start, []).append(one)
+        for kind in _URGENCY:
+            meant = (one for one in found if self.groups[one.label].kind == kind and one not in elsewhere)
+            if not all(self._is_harmless(one, words, harmless) for one in meant):
+                return kind
+        return None
 
-    def _is_elsewhere(self, crisis: Found, words: Sequence[str], contexts: frozenset[str]) -> bool:
+    def _is_harmless(self, crisis: Found, words: Sequence[str], harmless: Mapping[int, Sequence[Found]]) -> bool:
+        # Only what begins near enough can reach it, so a text that is full of both is still read in no time.
+        near = (other for at in range(crisis.start - LONGEST_FOUND, crisis.end) for other in harmless.get(at, ()))
+        return any(self._excuses(other, crisis, words) for other in near)
+
+    def _is_elsewhere(self, crisis: Found, words: Sequence[str], contexts: Mapping[str, Sequence[int]]) -> bool:
         """Whether it is said of another time, or of nobody here. What `is` so cannot be long over."""
         told = set(words[crisis.start : crisis.end])
-        return any(told.isdisjoint(self.now[one]) for one in self.groups[crisis.label].unless & contexts)
+        return any(
+            told.isdisjoint(self.now[one])
+            and _is_near(crisis, contexts.get(one, ()))
+            and not _is_near(crisis, contexts.get(f"{_VOID}{one}", ()))
+            for one in self.groups[crisis.label].unless
+        )
 
     def _excuses(self, harmless: Found, crisis: Found, words: Sequence[str]) -> bool:
         """Whether a harmless phrase says what the words of the other one mean. The longer of the two knows better."""
         return not harmless.within(crisis) and not self.light.issuperset(words[harmless.shared(crisis)])
 
-    def _contexts(self, words: Sequence[str]) -> frozenset[str]:
-        labels = {one.label for one in self.contexts.find(words)}
-        return frozenset(label for label in labels if f"{_VOID}{label}" not in labels)
+    def _contexts(self, words: Sequence[str]) -> Mapping[str, Sequence[int]]:
+        """Where each context begins, in order."""
+        begins: dict[str, list[int]] = {}
+        for one in self.contexts.find(words):
+            begins.setdefault(one.label, []).append(one.start)
+        return begins
+
+
+def _is_near(crisis: Found, begins: Sequence[int]) -> bool:
+    at = bisect_left(begins, crisis.start - _REACH)
+    return at < len(begins) and begins[at] <= crisis.end + _REACH
 
 
 @cache

@@ -31,9 +31,8 @@ class _Letters(dict[int, str | None]):
             self._drawn |= {chr(int(first, 16) + at): chr(ord("a") + at) for at in range(26)}
 
     def __missing__(self, code: int) -> str | None:
-        folded = "".join(map(self._letter, unicodedata.normalize("NFKD", chr(code)))) if code > 127 else None
-        if folded is None:
-            folded = self._letter(chr(code))
+        drawn = self._drawn.get(chr(code))
+        folded = "".join(map(self._letter, unicodedata.normalize("NFKD", chr(code)))) if drawn is None else drawn
         if len(folded) > 4:  # a whole phrase in one character, which nobody types
             folded = " "
         if len(self) < _LONGEST_KNOWN:
@@ -51,7 +50,7 @@ class _Letters(dict[int, str | None]):
 
 @dataclass(frozen=True, slots=True)
 class Folding:
-    """Makes sentences of plain words out of a text. `phrases` are all words that somebody looks for afterwards."""
+    """Makes sentences of plain words out of a text."""
 
     spelling: Spelling
 

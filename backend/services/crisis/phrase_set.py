@@ -10,8 +10,8 @@ START, END = "^", "$"
 _SYMBOL = re.compile(r"[()|?]|\{\w+\}|[^\s()|?{}]+")
 _GAP = re.compile(r"_([1-9])?")
 _ANY = ""
-_NO_GAP = {START, END, "not", "never", "no"}
-_LONGEST_FOUND = 40
+_NO_GAP = frozenset({START, END, "not", "never", "no"})
+LONGEST_FOUND = 40
 """Words: fillers may stand between the words of a phrase, but not without end."""
 _MOST_NODES = 20_000
 
@@ -74,7 +74,7 @@ class PhraseSet:
 
     def find(self, words: Sequence[str]) -> Iterator[Found]:
         """What stands in a sentence; one that goes on after it may have ended is found with each of its ends."""
-        alphabet = self.words | self._fillers
+        alphabet = self.words | self._fillers | _NO_GAP
         known = [word if word in alphabet else _ANY for word in words]
         for start, first in enumerate(known):
             node = self._after(self._root, first) if first in self.words else None
@@ -82,7 +82,7 @@ class PhraseSet:
             while node is not None:
                 for label in node.labels:
                     yield Found(label, start + (first == START), at - (known[at - 1] == END))
-                if at == len(known) or at - start == _LONGEST_FOUND:
+                if at == len(known) or at - start == LONGEST_FOUND:
                     break
                 node = self._after(node, known[at])
                 at += 1

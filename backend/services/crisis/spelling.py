@@ -17,6 +17,7 @@ _YEAR = re.compile(r"(?:19|20)\d\d")
 _MANY = 8
 _LONGEST_WORD = 40
 _LONGEST_PIECE = 15
+_FEWEST_LETTERS = 3
 _MOST_REMEMBERED = 4096
 
 
@@ -121,13 +122,13 @@ class Spelling:
         """Words that were typed with a space after each letter or two, closed up again where that makes sense."""
         for short, run in groupby(typed, _is_piece):
             pieces = list(run)
-            if not short or len(pieces) < 3:
+            if not short or len(pieces) < _FEWEST_LETTERS:
                 yield from pieces
                 continue
             letters = "".join(pieces)
             plain = letters.translate(_LEET)
             words = self._cut(plain if any(map(str.isalpha, pieces)) else letters)
-            by_letters = all(len(piece) == 1 for piece in pieces)
+            by_letters = sum(len(piece) == 1 for piece in pieces) >= _FEWEST_LETTERS
             hidden = [word for word in words if word in self._core and (len(word) > 3 or by_letters)]
             yield from words if hidden else pieces
 

@@ -28,6 +28,7 @@ CREATE TABLE run_steps (
     approved      boolean,    -- null: nobody was asked, or nobody has answered
     answered_by   uuid,
     answered_at   timestamptz,
+    operation_id  uuid,       -- of the answer: a repeated request finds that it was given
     reason        text        CHECK (length(reason) <= 2000),
     input_tokens  int         NOT NULL DEFAULT 0,
     output_tokens int         NOT NULL DEFAULT 0,
@@ -44,6 +45,8 @@ ALTER TABLE agents
         CASE WHEN status = 'active' AND type IN ('workflow', 'autonomous')
                   AND contract #>> '{workflow,trigger_type}' = 'scheduled'
              THEN contract #>> '{workflow,schedule}' END) STORED;
+CREATE INDEX agents_interviewers ON agents (tenant_id, created_at, id) WHERE contract ? 'interview';
+CREATE INDEX agents_writers ON agents (tenant_id, created_at, id) WHERE contract ? 'script';
 CREATE INDEX agents_scheduled ON agents (tenant_id, id) INCLUDE (schedule) WHERE schedule IS NOT NULL;
 
 -- What became of it: the next tick of the schedule that is written here; with another one it is reckoned anew. Without

@@ -56,6 +56,22 @@ SELECT id
  ORDER BY created_at, id
  LIMIT 1;
 
+-- name: interviewer
+-- The oldest active agent of these types that leads interviews.
+SELECT id
+  FROM agents
+ WHERE tenant_id = $1 AND status = 'active' AND type = ANY ($2::text[]) AND contract ? 'interview'
+ ORDER BY created_at, id
+ LIMIT 1;
+
+-- name: writer
+-- The oldest active agent of these types that writes scripts.
+SELECT id
+  FROM agents
+ WHERE tenant_id = $1 AND status = 'active' AND type = ANY ($2::text[]) AND contract ? 'script'
+ ORDER BY created_at, id
+ LIMIT 1;
+
 -- name: insert
 -- The row, its first version, the audit entry and the order to mirror it: all or nothing, in one trip.
 -- Nothing happens, and no row comes back, when the id is there already.

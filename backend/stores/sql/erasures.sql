@@ -108,6 +108,15 @@ DELETE FROM thread_messages WHERE tenant_id = $1 AND thread_id = ANY ($2::uuid[]
 -- name: delete_sessions
 DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2;
 
+-- name: delete_steps
+DELETE FROM run_steps s
+ WHERE s.tenant_id = $1
+   AND s.run_id IN (SELECT r.id FROM runs r WHERE r.tenant_id = $1 AND r.thread_id = ANY ($2::uuid[]));
+
+-- name: forget_answers
+-- Whether a call of somebody else's run was agreed to stays; by whom, and in which words, goes.
+UPDATE run_steps SET answered_by = NULL, reason = NULL WHERE tenant_id = $1 AND answered_by = $2;
+
 -- name: delete_runs
 DELETE FROM runs WHERE tenant_id = $1 AND thread_id = ANY ($2::uuid[]);
 
@@ -199,6 +208,10 @@ SELECT (SELECT count(*) FROM users WHERE tenant_id = $1 AND id = $2) AS users,
        (SELECT count(*) FROM threads WHERE tenant_id = $1 AND (user_id = $2 OR id = ANY ($3::uuid[]))) AS threads,
        (SELECT count(*) FROM thread_messages WHERE tenant_id = $1 AND thread_id = ANY ($3)) AS thread_messages,
        (SELECT count(*) FROM runs WHERE tenant_id = $1 AND (user_id = $2 OR thread_id = ANY ($3))) AS runs,
+       (SELECT count(*) FROM run_steps s
+         WHERE s.tenant_id = $1
+           AND (s.answered_by = $2 OR s.run_id IN (
+                SELECT r.id FROM runs r WHERE r.tenant_id = $1 AND r.thread_id = ANY ($3)))) AS run_steps,
        (SELECT count(*) FROM sessions WHERE tenant_id = $1 AND (user_id = $2 OR intake_thread_id = ANY ($3))) AS sessions,
        (SELECT count(*) FROM memories WHERE tenant_id = $1 AND (user_id = $2 OR thread_id = ANY ($3))) AS memories,
        (SELECT count(*) FROM memory_revisions

@@ -38,12 +38,12 @@ SELECT s.id, s.ordinal, s.step, s.kind, s.attempt, s.status, s.input::text AS in
 -- A person agrees, or not, to a call that waits; no row when it does not wait.
 UPDATE run_steps s
    SET approved = $4, status = CASE WHEN $4 THEN s.status ELSE 'denied' END, reason = $5, answered_by = $6,
-       answered_at = clock_timestamp(), finished_at = CASE WHEN $4 THEN NULL ELSE clock_timestamp() END
+       operation_id = $7, answered_at = clock_timestamp(), finished_at = CASE WHEN $4 THEN NULL ELSE clock_timestamp() END
  WHERE s.tenant_id = $1 AND s.run_id = $2 AND s.id = $3 AND s.status = 'waiting' AND s.approved IS NULL
 RETURNING s.id;
 
 -- name: find
-SELECT s.status, s.approved FROM run_steps s WHERE s.tenant_id = $1 AND s.run_id = $2 AND s.id = $3;
+SELECT s.id, s.operation_id FROM run_steps s WHERE s.tenant_id = $1 AND s.run_id = $2 AND s.id = $3;
 
 -- name: close
 -- The run is over: what was not finished will not be.

@@ -98,18 +98,22 @@ SELECT run.*, v.contract::text AS contract_json, thread.context_summary, thread.
   JOIN agent_versions v ON v.tenant_id = $1 AND v.agent_id = run.agent_id AND v.version = run.agent_version
   JOIN thread_messages said ON said.tenant_id = $1 AND said.id = run.user_message_id;
 
+-- name: hold_thread
+-- A run that waits for a person keeps its thread. The thread is locked before the run, as everywhere.
+UPDATE threads SET active_until = 'infinity'
+ WHERE tenant_id = $1 AND id = $2 AND active_run_id = $3
+RETURNING id;
+
 -- name: pause
--- The run waits for a person: it keeps its thread, and needs no lease.
-WITH thread AS (
-    UPDATE threads SET active_until = 'infinity'
-     WHERE tenant_id = $1 AND id = $2 AND active_run_id = $3
-    RETURNING id
-)
+-- The run waits for a person, and needs no lease. Where everybody has answered meanwhile it is without a server instead.
+-- The caller holds the run's lock, so that nobody answers between the look and the change.
 UPDATE runs r
-   SET status = 'waiting', durable = true, text = $4, marks = $5::text::jsonb, leased_until = NULL
-  FROM thread
- WHERE r.tenant_id = $1 AND r.id = $3 AND r.status = 'running' AND r.claim = $6
-RETURNING r.id;
+   SET status = CASE WHEN EXISTS (SELECT FROM run_steps s
+                                   WHERE s.tenant_id = $1 AND s.run_id = $2 AND s.status = 'waiting' AND s.approved IS NULL)
+                     THEN 'waiting' ELSE 'running' END,
+       durable = true, text = $3, marks = $4::text::jsonb, leased_until = NULL
+ WHERE r.tenant_id = $1 AND r.id = $2 AND r.status = 'running' AND r.claim = $5
+RETURNING r.status;
 
 -- name: wake
 -- Nobody has to be waited for any more: whoever looks for runs without a server finds it.

@@ -46,9 +46,8 @@ UPDATE sessions
  WHERE tenant_id = $1 AND id = $2;
 
 -- name: consent
--- The first time counts.
 UPDATE sessions
-   SET consented_at = coalesce(consented_at, clock_timestamp()), updated_at = clock_timestamp()
+   SET consented_at = clock_timestamp(), updated_at = clock_timestamp()
  WHERE tenant_id = $1 AND id = $2;
 
 -- name: back_to_confirmation

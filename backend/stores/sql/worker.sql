@@ -111,7 +111,7 @@ UNION ALL
 (SELECT s.tenant_id, s.agent_id, NULL, s.schedule, s.next_at, s.last_at, clock_timestamp()
    FROM agent_schedules s
   WHERE s.next_at <= statement_timestamp()
-    AND NOT EXISTS (SELECT FROM agents a WHERE a.tenant_id = s.tenant_id AND a.id = s.agent_id AND a.schedule IS NOT NULL)
+    AND (SELECT a.id FROM agents a WHERE a.tenant_id = s.tenant_id AND a.id = s.agent_id AND a.schedule IS NOT NULL) IS NULL
   LIMIT $1);
 
 -- name: begin_schedule

@@ -6,6 +6,7 @@ A new route needs a body here when it takes one, and a kind when its address has
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,8 +18,12 @@ import httpx
 from fastapi import FastAPI
 
 from backend.models.erasure import Certificate
+from backend.models.interview_progress import InterviewProgress
+from backend.models.run import RunRequest
+from backend.models.session import SessionCreate
 from backend.models.tenant import ApiKeyCreate, Caller
 from backend.models.webhook import WebhookCreate
+from backend.scripts.default_agents import load_default_agents
 from backend.stores.erasures import ErasurePlan
 from backend.tests.api.signed_events import signed_headers
 from backend.tests.factories import make_user
@@ -53,6 +58,11 @@ BODIES: Mapping[str, Body] = {
     "updateMemory": {"text": "To be corrected."},
     "createWebhook": {"name": "orders of the shop"},
     "receiveEvent": {"type": "order.paid", "data": {"order": 4711}},
+    "createSession": {},
+    "answerInterview": {"message": "I want to sleep better."},
+    "consentToPlan": {"accepted": True},
+    "startRun": {"input": "The dome opens at dusk."},
+    "answerApproval": {"approved": True},
 }
 """A body that works, by operation; routes that are not here take none."""
 
@@ -62,10 +72,20 @@ QUERIES: Mapping[str, str] = {"searchMemories": "q=When+does+the+dome+open"}
 VERSIONS = {"version": "1.0.0", "a": "1.0.0", "b": "1.1.0"}
 IDS = (
     "agent_id", "thread_id", "message_id", "run_id", "api_key_id", "memory_id", "user_id", "erasure_id",
-    "working_agent_id", "webhook_id",
+    "working_agent_id", "webhook_id", "waiting_run_id", "call_id", "session_id", "open_session_id",
+    "complete_session_id", "agreed_session_id",
 )  # fmt: skip
+SESSIONS = IDS[-4:]
 WORKING = frozenset({"createWebhook", "listWebhooks", "startRun"})
 """What is asked of an agent that works: here its address names a `working_agent_id`, which events set off."""
+INSTEAD = {
+    **dict.fromkeys(WORKING, ("{agent_id}", "{working_agent_id}")),
+    "answerApproval": ("{run_id}", "{waiting_run_id}"),
+    "answerInterview": ("{session_id}", "{open_session_id}"),
+    "consentToPlan": ("{session_id}", "{complete_session_id}"),
+    "startTherapy": ("{session_id}", "{agreed_session_id}"),
+}
+"""What stands in an address in place of another name, by operation: of sessions there are some at different stages."""
 _LAST = (
     "forgetMemory",
     "forgetThreadMemories",
@@ -93,7 +113,7 @@ class Route:
 
     @property
     def _template(self) -> str:
-        return self.path.replace("{agent_id}", "{working_agent_id}") if self.operation in WORKING else self.path
+        return self.path.replace(*INSTEAD.get(self.operation, ("", "")))
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -168,6 +188,12 @@ class World:
     working_agent_id: str
     webhook_id: str
     webhook_secret: str
+    waiting_run_id: str
+    call_id: str
+    session_id: str
+    open_session_id: str
+    complete_session_id: str
+    agreed_session_id: str
 
     def values(self) -> dict[str, str]:
         """Its ids by the names that they have in addresses."""
@@ -175,7 +201,8 @@ class World:
 
 
 async def make_world(api: Api, owner: Person, person: Person | None = None) -> World:
-    """An agent of two versions and an API key of the owner; the person's conversation with it, and a memory of them.
+    """An agent of two versions and an API key of the owner; the person's conversation with it, a memory of them, and
+    sessions with two more agents.
 
     The person can be erased; without one it is the owner's conversation, and a colleague of theirs who can.
     """
@@ -191,14 +218,56 @@ async def make_world(api: Api, owner: Person, person: Person | None = None) -> W
     working = await make_working_agent(owner)
     hook = await api.container.webhooks.create(owner.caller, UUID(working), WebhookCreate(name="to be deleted"))
     held = (str(key.id), memory_id, str(erasable.user_id), erasure_id)
-    return World(agent["id"], *told, *held, working, str(hook.id), hook.secret)
+    sessions = await make_sessions(api, owner, person.caller, said.metadata.run_id)
+    waiting = await make_waiting_run(api, working, person.caller)
+    return World(agent["id"], *told, *held, working, str(hook.id), hook.secret, *waiting, *sessions)
+
+
+async def make_sessions(api: Api, owner: Person, caller: Caller, run_id: UUID) -> tuple[str, ...]:
+    """The ids of sessions with agents of their own, as in `SESSIONS`: one that is over, one that has begun, one with a
+    plan, and one whose plan is agreed to. The agents are those of every deployment, but without a model.
+    """
+    agents: list[str] = []
+    for shipped in load_default_agents().values():
+        contract = shipped.model_dump(mode="json", exclude_unset=True)
+        contract["configuration"] |= {"llm_provider": "offline"}
+        agents.append((await owner.make_agent(**contract))["id"])
+    new = SessionCreate(intake_agent_id=UUID(agents[0]), therapy_agent_id=UUID(agents[1]))
+    made = [await api.container.sessions.create(caller, new) for _ in SESSIONS]
+    over, _, planned, agreed = made
+    async with api.container.database.tenant(caller.tenant_id) as tx:
+        for one in (over, planned, agreed):
+            done = InterviewProgress(answers={"goals": ("sleep",)}, confirmed=True)
+            await tx.sessions.progress(one.id, done, "complete", "Thank you.", {"goals": ["sleep"]})
+            if one is not planned:
+                await tx.sessions.consent(one.id)
+        await tx.sessions.begin_script(over.id, run_id, 1)
+        await tx.sessions.end_script(over.id, run_id, "completed")
+    return tuple(str(one.id) for one in made)
 
 
 async def make_working_agent(owner: Person) -> str:
-    """The id of an agent that events set off."""
-    steps = [{"kind": "prompt", "id": "sum", "prompt": "Sum up the input."}]
-    workflow = {"trigger_type": "event", "steps": steps}
-    return (await owner.make_agent(name="Works", type="workflow", workflow=workflow))["id"]
+    """The id of an agent that events set off, and that asks a person before it looks at the clock."""
+    grant = {"kind": "builtin", "name": "current_time", "approval": "always"}
+    steps = [{"kind": "tool", "id": "time", "tool": "current_time"}]
+    agent = await owner.make_agent(
+        name="Works",
+        type="workflow",
+        configuration={"tools_enabled": True},
+        capabilities={"tools": [grant]},
+        workflow={"trigger_type": "event", "steps": steps},
+    )
+    return agent["id"]
+
+
+async def make_waiting_run(api: Api, working_agent_id: str, caller: Caller) -> tuple[str, str]:
+    """The ids of a run and of its tool call, which waits until a person has agreed."""
+    run = await api.container.tasks.start(caller, UUID(working_agent_id), RunRequest())
+    async with asyncio.timeout(20):
+        while not run.approvals:
+            await asyncio.sleep(0.01)
+            run = await api.container.runs.get(caller, run.id)
+    return str(run.id), str(run.approvals[0].call_id)
 
 
 async def make_memory(owner: Person, agent_id: str, user_id: str) -> str:

@@ -15,7 +15,18 @@ import pytest
 from backend.models.tenant import ApiKeyCreate, RoleName
 from backend.services.secret_key import SecretKey
 from backend.tests.api.raw_http import RawConnection
-from backend.tests.api.route_cases import Route, World, all_routes, make_erasure, make_memory, make_world, nowhere
+from backend.tests.api.route_cases import (
+    SESSIONS,
+    Route,
+    World,
+    all_routes,
+    make_erasure,
+    make_memory,
+    make_sessions,
+    make_waiting_run,
+    make_world,
+    nowhere,
+)
 from backend.tests.fixtures_api import Api, Person
 
 MATRIX = Path(__file__).with_name("role_matrix.json")
@@ -49,7 +60,12 @@ async def column(api: Api, kind: str) -> dict[str, int]:
         memory_id = await make_memory(owner, world.agent_id, user_id)
         told = {"thread_id": chat["thread_id"], "message_id": chat["message_id"], "run_id": chat["metadata"]["run_id"]}
         told |= {"memory_id": memory_id, "user_id": user_id}
-        told["erasure_id"] = await make_erasure(api, replace(owner.caller, user_id=UUID(user_id)))
+        of_person = replace(owner.caller, user_id=UUID(user_id))
+        sessions = await make_sessions(api, owner, of_person, UUID(told["run_id"]))
+        told |= dict(zip(SESSIONS, sessions, strict=True))
+        waiting = await make_waiting_run(api, world.working_agent_id, of_person)
+        told |= dict(zip(("waiting_run_id", "call_id"), waiting, strict=True))
+        told["erasure_id"] = await make_erasure(api, of_person)
         return await statuses(api, owner, replace(world, **told), **headers)
     person = await api.colleague(owner, next(role for role in ROLES if role == kind))
     return await statuses(api, person, await make_world(api, owner, person))

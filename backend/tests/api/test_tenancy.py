@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from backend.scripts.default_agents import load_default_agents
 from backend.tests.api.raw_http import Answer, RawConnection
-from backend.tests.api.route_cases import BODIES, IDS, VERSIONS, Route, World, all_routes, make_world, nowhere
+from backend.tests.api.route_cases import BODIES, IDS, SESSIONS, VERSIONS, Route, World, all_routes, make_world, nowhere
 from backend.tests.fixtures_api import Api, Person, random_id
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ async def test_foreign_ids_in_queries(api: Api) -> None:
     assert unknown[0] == 404
     assert absent(await mine.http.get(url, params={"before": foreign.message_id})) == unknown
     linked = await theirs.http.get("/api/v1/agents", params={"limit": 1})
-    assert linked.headers["x-total-count"] == "2"
+    assert linked.headers["x-total-count"] == "4"
     cursor = "rubbish"
     assert (await mine.http.get("/api/v1/agents", params={"cursor": cursor})).status_code == 422
 
@@ -163,8 +164,12 @@ async def test_foreign_ids_in_memories(api: Api) -> None:
 async def test_lists_hold_ones_own(api: Api) -> None:
     mine, theirs = await api.owner(), await api.owner()
     world, foreign = await make_world(api, mine), await make_world(api, theirs)
-    agents = {agent["id"] for agent in await mine.ok("GET", "/api/v1/agents")}
-    assert agents == {world.agent_id, world.working_agent_id}
+    agents = {agent["id"]: agent["name"] for agent in await mine.ok("GET", "/api/v1/agents")}
+    named = {one for one, name in agents.items() if name in {one.name for one in load_default_agents().values()}}
+    assert len(named) == 2
+    assert {*agents} - named == {world.agent_id, world.working_agent_id}
+    sessions = {session["id"] for session in await mine.ok("GET", "/api/v1/sessions")}
+    assert sessions == {world.values()[name] for name in SESSIONS}
     assert [one["id"] for one in await mine.ok("GET", f"/api/v1/agents/{world.working_agent_id}/webhooks")] == [
         world.webhook_id
     ]
@@ -179,7 +184,8 @@ async def test_lists_hold_ones_own(api: Api) -> None:
 
 CONVERSATION_ROUTES = (
     "getThread", "updateThread", "listMessages", "giveFeedback", "getRun", "streamRunEvents", "getMemory", "getRecall",
-    "updateMemory", "listMemoryRevisions",
+    "updateMemory", "listMemoryRevisions", "getSession", "getSessionScript", "getSessionTranscript", "answerInterview",
+    "consentToPlan", "startTherapy",
 )  # fmt: skip
 
 
@@ -188,7 +194,7 @@ async def test_a_colleagues_conversation_is_private_but_to_admins(api: Api) -> N
     writer, colleague, admin = [await api.colleague(owner, role) for role in ("member", "member", "admin")]
     world = await make_world(api, owner, writer)
     own = await make_world(api, owner, colleague)
-    private = {"thread_id", "run_id", "message_id", "memory_id"}
+    private = {"thread_id", "run_id", "message_id", "memory_id", *SESSIONS}
     routes = [route for route in all_routes(api.app) if private & set(route.ids)]
     assert set(CONVERSATION_ROUTES) < {route.operation for route in routes}
     for route in routes:

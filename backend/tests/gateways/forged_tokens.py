@@ -41,7 +41,7 @@ def claims(**changes: Any) -> Claims:
         "iss": ISSUER,
         "aud": AUDIENCE,
         "iat": int(NOW.timestamp()) - 10,
-        "exp": int(NOW.timestamp()) + 600,
+        "exp": int(NOW.timestamp()) + 7200,
         "tenant_id": str(TENANT),
         "role": "admin",
     }
@@ -88,7 +88,7 @@ OTHER_SECRET = b"another secret of more than thirty-two bytes"
 
 def wrong_claims() -> dict[str, Claims]:
     """Well signed, and yet not to be let in."""
-    later, now = int(NOW.timestamp()) + 600, int(NOW.timestamp())
+    later, now = int(NOW.timestamp()) + 7200, int(NOW.timestamp())
     return {
         "no exp": {"exp": None},
         "no iat": {"iat": None},

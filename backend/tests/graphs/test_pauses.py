@@ -147,6 +147,7 @@ PIECES = st.lists(
 
 @given(PIECES)
 @example(["[", "[", "pause 4]"])
+@example(["(", "]", "4", ")"])
 @example(["(", "pause", "[pause 4]", ")"])
 def test_whatever_is_written_no_square_bracket_is_spoken(pieces: list[str]) -> None:
     text = "".join(pieces)

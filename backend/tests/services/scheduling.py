@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from backend.models.tenant import Caller
+from backend.services.scheduler import Scheduler
 from backend.stores.agents import Author
 from backend.stores.database import Database
 from backend.tests.models.contracts import contract
@@ -79,3 +83,22 @@ class Desk:
 def utc(text: str) -> datetime:
     """The moment that an order names."""
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+@asynccontextmanager
+async def running(*schedulers: Scheduler) -> AsyncGenerator[None]:
+    tasks = [asyncio.create_task(one.run()) for one in schedulers]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def taken(desk: Desk, agents: Sequence[UUID], ticks: int) -> None:
+    """Wait until each of these agents has had so many ticks."""
+    async with asyncio.timeout(20):
+        query = "SELECT min(ticks) FROM agent_schedules WHERE agent_id = ANY ($1)"
+        while await desk.owner.fetchval(query, agents) < ticks:  # noqa: ASYNC110 — the rows say so
+            await asyncio.sleep(0.002)

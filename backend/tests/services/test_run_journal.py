@@ -192,7 +192,7 @@ async def test_whoever_lost_the_run_records_nothing_more(
     assert done.keys == []
     assert await steps_of(database, turn) == []
     assert await ledger.keep(turn, "late", []) is None
-    assert not await ledger.pause(turn, "late", [])
+    assert await ledger.pause(turn, "late", []) is None
 
 
 async def test_a_graph_that_goes_another_way_is_told(database: Database, ledger: TurnLedger, turn: OpenTurn) -> None:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import pytest
 
 from backend.services.scheduler import BATCH, Scheduler
 from backend.services.timetable import NEVER, Timetable
-from backend.stores.database import Database, open_pool
-from backend.stores.roles import Logins
+from backend.stores.database import Database
 from backend.telemetry import Metrics
 from backend.tests.factories import TenantFactory
 from backend.tests.fixtures_logs import Logs
-from backend.tests.services.scheduler_process import PAUSE_SECONDS, SchedulerProcess
-from backend.tests.services.scheduling import DAILY, SELDOM, Desk, make_scheduled, make_worker, utc
+from backend.tests.services.scheduler_process import PAUSE_SECONDS
+from backend.tests.services.scheduling import DAILY, SELDOM, Desk, make_scheduled, make_worker, running, taken, utc
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -46,26 +44,6 @@ def woken() -> list[int]:
 @pytest.fixture
 def scheduler(database: Database, metrics: Metrics, woken: list[int]) -> Scheduler:
     return Scheduler(database, lambda: woken.append(1), metrics, pause_seconds=PAUSE_SECONDS)
-
-
-@asynccontextmanager
-async def running(*schedulers: Scheduler) -> AsyncGenerator[None]:
-    tasks = [asyncio.create_task(one.run()) for one in schedulers]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-
-
-async def taken(desk: Desk, agents: Sequence[UUID], ticks: int) -> None:
-    """Wait until each of these agents has had so many ticks."""
-    async with asyncio.timeout(20):
-        while await desk.owner.fetchval(  # noqa: ASYNC110 — the rows say so
-            "SELECT min(ticks) FROM agent_schedules WHERE agent_id = ANY ($1)", agents
-        ) < ticks:  # fmt: skip
-            await asyncio.sleep(0.002)
 
 
 # --- one tick ---
@@ -307,132 +285,3 @@ async def test_a_clock_that_was_set_back_makes_no_tick_twice(
     await desk.set_workflow(agent, schedule="* * * * *")
     assert await scheduler.step() == 1
     assert (await desk.row(agent))["next_at"] > later
-
-
-# --- several at once ---
-
-
-async def test_a_hundred_ticks_of_several_processes_make_a_hundred_orders(
-    database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
-) -> None:
-    caller = await tenant()
-    agents = [await make_scheduled(database, caller) for _ in range(5)]
-    await scheduler.step()
-    others = [Scheduler(database, lambda: None, Metrics(), pause_seconds=PAUSE_SECONDS) for _ in range(4)]
-    async with running(*others):
-        for ticks in range(1, 21):
-            await desk.set_back(*agents)
-            await taken(desk, agents, ticks)
-    assert await desk.ordered() == dict.fromkeys(agents, 20)
-    assert [(await desk.row(one))["ticks"] for one in agents] == [20] * 5
-    assert len({(one["agent"], one["tick"]) for one in await desk.orders()}) == 100
-
-
-async def test_all_who_see_the_same_tick_at_once_take_it_once(
-    database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
-) -> None:
-    agents = [await make_scheduled(database, await tenant()) for _ in range(10)]
-    await scheduler.step()
-    for ticks in range(1, 6):
-        await desk.set_back(*agents)
-        await asyncio.gather(*(Scheduler(database, lambda: None, Metrics()).step() for _ in range(4)))
-        assert await desk.ordered() == dict.fromkeys(agents, ticks)
-
-
-async def test_two_processes_that_are_killed_and_started_anew(
-    database_url: str, database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
-) -> None:
-    """A hundred ticks; in their middle the first of two processes dies, and a third comes for the other."""
-    agents = [await make_scheduled(database, await tenant()) for _ in range(5)]
-    await scheduler.step()
-
-    async def tick(*numbers: int) -> None:
-        for ticks in numbers:
-            await desk.set_back(*agents)
-            await taken(desk, agents, ticks)
-
-    with (
-        SchedulerProcess(database_url, "America/New_York") as first,
-        SchedulerProcess(database_url, "Asia/Kolkata") as second,
-    ):
-        await first.started()
-        await second.started()
-        await tick(*range(1, 7))
-        await desk.set_back(*agents)
-        await asyncio.sleep(PAUSE_SECONDS)  # so that it is about to look, or has
-        first.kill()
-        await taken(desk, agents, 7)
-        with SchedulerProcess(database_url) as third:
-            await tick(*range(8, 12))
-            await third.started()
-            second.kill()
-            await tick(*range(12, 21))
-    assert await desk.ordered() == dict.fromkeys(agents, 20)
-    assert [(await desk.row(one))["ticks"] for one in agents] == [20] * 5
-    assert len({(one["agent"], one["tick"]) for one in await desk.orders()}) == 100
-
-
-async def test_a_tick_that_was_due_while_nobody_was_there_is_taken_after_the_restart(
-    database_url: str, database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
-) -> None:
-    agent = await make_scheduled(database, await tenant())
-    await scheduler.step()
-    await desk.set_back(agent)
-    with SchedulerProcess(database_url) as process:
-        await process.started()
-    assert await desk.ordered() == {agent: 1}
-    assert await scheduler.step() == 0
-
-
-async def test_killed_between_tick_and_order_there_is_neither(
-    database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
-) -> None:
-    """The statement is stopped after it has taken the tick, while it writes the order: both are undone."""
-    agent = await make_scheduled(database, await tenant())
-    await scheduler.step()
-    due = await desk.set_back(agent)
-    await desk.owner.execute("CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS"
-                             " $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN new; END $$")  # fmt: skip
-    await desk.owner.execute("CREATE TRIGGER held BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION held()")
-    await desk.owner.execute("SELECT pg_advisory_lock(4711)")
-    try:
-        async with running(scheduler):
-            async with asyncio.timeout(5):
-                while not await desk.owner.fetchval(  # noqa: ASYNC110 — the server says so
-                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-                ):  # fmt: skip
-                    await asyncio.sleep(0.005)
-            killed = await desk.owner.fetchval(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            )
-            assert killed == 1
-    finally:
-        await desk.owner.execute("DROP TRIGGER held ON outbox; DROP FUNCTION held(); SELECT pg_advisory_unlock(4711)")
-    assert ((await desk.row(agent))["next_at"], await desk.orders()) == (due, [])
-    await scheduler.step()
-    assert await desk.ordered() == {agent: 1}
-
-
-async def test_the_loop_survives_the_loss_of_the_database(
-    database_url: str, database: Database, tenant: TenantFactory, desk: Desk, scheduler: Scheduler
-) -> None:
-    agent = await make_scheduled(database, await tenant())
-    await scheduler.step()
-    logins = Logins.derived(database_url)
-    app = await open_pool(logins.app, size=1, name="fragile")
-    worker = await open_pool(logins.worker, size=1, name="fragile")
-    fragile = Database(app, worker, acquire_seconds=0.2)
-    try:
-        async with running(Scheduler(fragile, lambda: None, Metrics(), pause_seconds=PAUSE_SECONDS)):
-            await desk.owner.execute("ALTER DATABASE numen_tests CONNECTION LIMIT 0")
-            await desk.owner.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'fragile'"
-            )
-            await desk.set_back(agent)
-            await asyncio.sleep(0.1)
-            await desk.owner.execute("ALTER DATABASE numen_tests CONNECTION LIMIT -1")
-            await taken(desk, [agent], 1)
-    finally:
-        await desk.owner.execute("ALTER DATABASE numen_tests CONNECTION LIMIT -1")
-        await fragile.close()
-    assert await desk.ordered() == {agent: 1}

@@ -24,9 +24,9 @@ from backend.models.agent_requests import AgentUpdateRequest
 from backend.models.page import Cursor
 from backend.models.session import SessionCreate
 from backend.models.tenant import Caller, Role
+from backend.models.thread import ThreadUpdate
 from backend.ports import ReadAnswers
 from backend.scripts.default_agents import load_default_agents
-from backend.services.session_agents import DEFAULT_INTERVIEWER, DEFAULT_WRITER
 from backend.stores.database import Database
 from backend.tests.factories import TenantFactory, make_user
 from backend.tests.fakes import fails, says
@@ -62,9 +62,18 @@ async def caller(tenant: TenantFactory) -> Caller:
 # --- how it begins ---
 
 
-def test_the_default_agents_are_known_by_the_names_that_they_are_shipped_with() -> None:
-    shipped = load_default_agents()
-    assert (shipped["intake"].name, shipped["therapy"].name) == (DEFAULT_INTERVIEWER, DEFAULT_WRITER)
+async def test_the_oldest_that_can_do_their_part_are_the_ones(server: OneServer, caller: Caller) -> None:
+    intake, therapy = await default_agents(server, caller)
+    younger = {
+        name: contract.model_dump(mode="json", exclude_none=True) for name, contract in load_default_agents().items()
+    }
+    server.clock.advance(seconds=1)
+    for parts in younger.values():
+        await server.agent(caller, **{**parts, "name": "Younger"})
+    session = await server.sessions.create(caller, NEW)
+    assert (session.intake_agent_id, session.therapy_agent_id) == (intake, therapy)
+    await server.agents.archive(caller, intake)
+    assert (await server.sessions.create(caller, NEW)).intake_agent_id not in (intake, therapy)
 
 
 async def test_it_begins_with_the_opening_and_the_first_question_without_a_model(
@@ -100,12 +109,13 @@ async def test_a_repeated_request_is_the_same_session(server: OneServer, caller:
     assert await server.sessions.create(caller, NEW) != first
 
 
-async def test_without_the_default_agents_others_have_to_be_named(server: OneServer, caller: Caller) -> None:
-    with pytest.raises(AgentNotFound, match=r"no agent named IntakeAgent .* as intake_agent_id"):
+async def test_without_such_agents_there_is_no_session(server: OneServer, caller: Caller) -> None:
+    with pytest.raises(AgentNotFound, match="has `interview`: make one, or name one as intake_agent_id"):
         await server.sessions.create(caller, NEW)
-    intake, _ = await tutors(server, caller)
-    with pytest.raises(AgentNotFound, match="as therapy_agent_id"):
-        await server.sessions.create(caller, SessionCreate(intake_agent_id=intake))
+    _, lesson = await tutors(server, caller)
+    await server.agents.archive(caller, lesson)
+    with pytest.raises(AgentNotFound, match="has `script`: make one, or name one as therapy_agent_id"):
+        await server.sessions.create(caller, NEW)
 
 
 async def test_agents_must_be_able_to_do_their_part(server: OneServer, caller: Caller) -> None:
@@ -125,7 +135,7 @@ async def test_agents_must_be_able_to_do_their_part(server: OneServer, caller: C
         await server.sessions.create(caller, SessionCreate(intake_agent_id=uuid4()))
     await server.agents.update(caller, therapy, AgentUpdateRequest(status="inactive"))
     with pytest.raises(AgentInactive):
-        await server.sessions.create(caller, NEW)
+        await server.sessions.create(caller, SessionCreate(therapy_agent_id=therapy))
     await server.agents.archive(caller, intake)
     with pytest.raises(AgentArchived):
         await server.sessions.create(caller, SessionCreate(intake_agent_id=intake))
@@ -219,6 +229,18 @@ async def test_an_agent_that_lost_its_interview_cannot_go_on(server: OneServer, 
     await server.agents.update(caller, intake, AgentUpdateRequest(interview=None))
     with pytest.raises(SessionState, match="no interview any more"):
         await server.sessions.say(caller, session.id, "Hello")
+
+
+async def test_an_archived_thread_is_not_talked_in(server: OneServer, caller: Caller) -> None:
+    await default_agents(server, caller)
+    session = await server.sessions.create(caller, NEW)
+    await server.threads.update(caller, session.intake_thread_id, ThreadUpdate(status="archived"))
+    with pytest.raises(SessionState, match="thread is archived"):
+        await server.sessions.say(caller, session.id, "Hello")
+    await server.threads.update(caller, session.intake_thread_id, ThreadUpdate(status="active"))
+    assert (await say(server, caller, session, "Hello", "Welcome.")).stage == "goals"
+    said = (await server.messages(caller, session.intake_thread_id))[1]
+    assert (said.content, said.metadata) == ("Hello", {"session_id": str(session.id)})
 
 
 # --- consent ---

@@ -21,7 +21,7 @@ from backend.services.live_run import LiveRun
 from backend.stores.database import Database
 from backend.tests.factories import TenantFactory
 from backend.tests.fakes import ScriptedModel, calls, fails, says
-from backend.tests.services.one_server import OneServer, all_events, one_server, text_of, thread_of
+from backend.tests.services.one_server import OneServer, all_events, answered, one_server, text_of, thread_of
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -50,7 +50,7 @@ class Counter:
     async def _call(self, arguments: Mapping[str, Any], key: UUID) -> ToolOutcome:
         self.calls.append((key, arguments))
         if self.meeting is not None:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await self.meeting.wait()
         if isinstance(self.gives, Exception):
             raise self.gives
@@ -278,6 +278,25 @@ async def test_two_calls_wait_until_both_are_answered(server: OneServer, caller:
     assert sorted(arguments["number"] for _, arguments in guarded.calls) == [1, 2]
 
 
+async def test_an_answer_that_comes_before_the_run_has_paused_is_heard(
+    server: OneServer, caller: Caller, guarded: Counter, counter: Counter
+) -> None:
+    agent = await server.agent(caller, **GRANTS)
+    counter.meeting = asyncio.Barrier(2)
+    server.model.then(calls(call("guarded"), call()), says("Done."))
+    run = await server.start(caller, agent, "Do it!")
+    async with asyncio.timeout(60):
+        while not counter.calls:  # noqa: ASYNC110 — the list says so
+            await asyncio.sleep(0.01)
+        steps = await server.runs.steps(caller, run.run_id)
+        (held,) = [step for step in steps if step.status == "waiting"]
+        told_now = await server.runs.answer(caller, run.run_id, held.id, ApprovalAnswer(approved=True))
+        assert told_now.status == "running"
+        await counter.meeting.wait()
+    done = await finished(server, caller, run.run_id)
+    assert (done.status, done.text, len(guarded.calls), len(counter.calls)) == ("completed", "Done.", 1, 1)
+
+
 async def test_an_approval_survives_the_server(
     server: OneServer, database: Database, caller: Caller, guarded: Counter, counter: Counter
 ) -> None:
@@ -338,6 +357,28 @@ async def test_a_retry_of_a_failed_turn_does_not_repeat_its_calls(
     again = await server.say(caller, agent, "Count!", None, operation)
     assert (again.response, len(counter.calls)) == ("One.", 1)
     assert [message.role for message in server.model.requests[-1].messages][-2:] == ["assistant", "tool"]
+
+
+async def test_who_listens_to_a_retried_turn_hears_all_of_it(server: OneServer, caller: Caller) -> None:
+    agent, operation = await server.agent(caller, **GRANTS), uuid4()
+    server.model.then(calls(call(), text="Let me count."), fails(ToolTimeout("lost")))
+    run = await server.start(caller, agent, "Count!", None, operation)
+    assert (await all_events(run))[-1].type == "run.failed"
+    server.model.then(says("It is ", "one."))
+    again = await server.start(caller, agent, "Count!", None, operation)
+    assert text_of(await all_events(again)) == "Let me count.\n\nIt is one." == (await answered(again)).response
+
+
+async def test_who_listens_after_the_approval_of_a_turn_without_a_stream_hears_all_of_it(
+    server: OneServer, caller: Caller
+) -> None:
+    agent = await server.agent(caller, **GRANTS)
+    server.model.then(calls(call("guarded"), text="One moment."), says("It is ", "done."))
+    held = await server.interactions.process_interaction(caller, agent, ChatRequest(message="Do it!"))
+    assert isinstance(held, Run)
+    await server.runs.answer(caller, held.id, held.approvals[0].call_id, ApprovalAnswer(approved=True))
+    events = [event async for event in await server.runs.events(caller, held.id, Place())]
+    assert text_of(events) == "One moment.\n\nIt is done." == events[-1].data["response"]
 
 
 async def test_a_waiting_turn_answers_json_with_its_run(server: OneServer, caller: Caller) -> None:

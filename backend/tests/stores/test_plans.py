@@ -55,3 +55,14 @@ async def test_a_claim_reads_what_is_due_of_its_kinds(database: Database) -> Non
         "outbox_due: ((kind = ours.kind) AND (available_at <= statement_timestamp()))",
         'outbox_pkey: (id = "ANY_subquery".id)',
     ]
+
+
+async def test_a_look_at_schedules_reads_what_is_scheduled(database: Database) -> None:
+    async with database.worker() as worker:
+        found = await reads(worker._connection, load("worker")["due_schedules"])  # pyright: ignore[reportPrivateUsage]
+    assert found == [
+        "agents_scheduled: everything",
+        "agent_schedules_pkey: ((tenant_id = a.tenant_id) AND (agent_id = a.id))",
+        "agent_schedules_due: (next_at <= statement_timestamp())",
+        "agents_scheduled: ((tenant_id = s.tenant_id) AND (id = s.agent_id))",
+    ]

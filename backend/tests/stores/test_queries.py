@@ -16,7 +16,8 @@ from backend.stores.database import Database
 from backend.stores.queries import load
 from backend.stores.roles import Logins, user_of
 from backend.tests.factories import make_tenant
-from backend.tests.stores.planted_rows import APP_FILES, Planted, app_queries, arguments, plant
+from backend.tests.stores.planted_arguments import arguments
+from backend.tests.stores.planted_rows import APP_FILES, Planted, app_queries, plant
 
 if TYPE_CHECKING:
     from asyncpg import Connection

@@ -85,7 +85,7 @@ async def test_a_database_without_migrations_is_told_and_left_alone(external: Se
         told = await found(database_checks(external))
         assert told["database"][0] == "ok"
         assert told["database"][1].startswith("PostgreSQL ")
-        assert told["migrations"] == ("fail", "not applied: 0001_foundation, 0002_memory")
+        assert told["migrations"] == ("fail", "not applied: 0001_foundation, 0002_memory, 0003_agents_that_work")
         assert "walls" not in told
 
 

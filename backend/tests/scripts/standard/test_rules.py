@@ -155,7 +155,7 @@ async def test_a_memory_that_is_everybodys_is_noticed(ground: Ground) -> None:
 async def test_a_bound_that_is_not_kept_is_noticed(ground: Ground) -> None:
     async with Liar(ground.url, ground.stranger.key, lenient) as door:
         found = await failures(rule_05_validation.prove, replace(ground, stranger=replace(ground.stranger, door=door)))
-    assert found.startswith("/traits/empathy is too large: refused for ")
+    assert found.startswith("/traits/empathy is too large: answered with 201")
 
 
 async def test_a_precondition_that_is_not_kept_is_noticed(ground: Ground) -> None:
