@@ -35,7 +35,7 @@ from backend.tests.protocol_servers.speech_audio import hummed
 async def voice(elevenlabs_server: ElevenLabsServer) -> AsyncGenerator[ElevenLabsVoice]:
     """A voice at the local server, and the check that nothing of it stays."""
     before = asyncio.all_tasks()
-    voice = elevenlabs(elevenlabs_server.base_url)
+    voice = elevenlabs(elevenlabs_server.base_url, ROOMY)
     yield voice
     await voice.close()
     await nothing_left(before, elevenlabs_server)
@@ -136,13 +136,6 @@ def test_an_unusable_key(key: str) -> None:
     assert "canary" not in caught.value.detail
 
 
-async def test_the_key_of_the_environment_is_nobodys(
-    elevenlabs_server: ElevenLabsServer, voice: ElevenLabsVoice
-) -> None:
-    await said(voice)
-    assert elevenlabs_server.requests[0].headers["xi-api-key"] == KEY
-
-
 async def test_fifty_sentences_at_once(elevenlabs_server: ElevenLabsServer) -> None:
     voice = elevenlabs(elevenlabs_server.base_url, ROOMY)
     texts = [f"Sentence number {place}, {'and on ' * place}." for place in range(50)]
@@ -152,20 +145,20 @@ async def test_fifty_sentences_at_once(elevenlabs_server: ElevenLabsServer) -> N
     await voice.close()
 
 
-async def test_the_listener_may_take_its_time(elevenlabs_server: ElevenLabsServer) -> None:
+async def test_the_listener_may_take_its_time(voice: ElevenLabsVoice, elevenlabs_server: ElevenLabsServer) -> None:
     """The deadline counts what is waited for the provider, not the time in which the audio is played."""
-    voice = elevenlabs(elevenlabs_server.base_url, SHORT)
-    await said(voice)  # loaded, and connected
+    await said(voice)  # what is slow the first time only is behind us
+    hurried = elevenlabs(elevenlabs_server.base_url, SHORT)
     elevenlabs_server.piece_sizes = [1000] * 8
     heard: list[bytes] = []
-    async with aclosing(voice.speak(SENTENCE, settings())) as spoken:
+    async with aclosing(hurried.speak(SENTENCE, settings())) as spoken:
         async for piece in spoken:
             heard.append(piece)
             if len(heard) < 4:
                 await asyncio.sleep(SHORT["total_seconds"] / 2)
     assert len(heard) >= 4
     assert b"".join(heard) == hummed(SENTENCE)
-    await voice.close()
+    await hurried.close()
 
 
 @pytest.mark.parametrize("taken", [0, 1, 5])

@@ -155,7 +155,8 @@ async def _stalled(exchange: Exchange) -> None:
 async def _endless(exchange: Exchange) -> None:
     await exchange.begin_stream("audio/pcm")
     while True:
-        await exchange.part(b"\x00\x01" * 16)  # small: what is too large is another matter
+        await exchange.part(b"\x00\x01" * 64)  # small: what is too large is another matter
+        await asyncio.sleep(0)  # the others have their turn
 
 
 async def _gigantic(exchange: Exchange) -> None:
