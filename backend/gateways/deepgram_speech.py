@@ -8,10 +8,8 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from backend.gateways.answer import LARGEST_TEXT, BadAnswer, is_list
-from backend.gateways.speech_client import LazySdk, LoadedSdk, checked_address, checked_key
+from backend.gateways.speech_client import LazySdk, LoadedSdk, Transport, checked_address, checked_key
 from backend.gateways.speech_fault import FOREIGN, SpeechFault, SpeechFaults, twice
 from backend.gateways.text_cleaner import clean
 from backend.models.voice import VoiceSettings
@@ -78,7 +76,7 @@ class DeepgramSpeech:
         """Give back connections."""
         await self._sdk.close()
 
-    def _load(self, transport: httpx.AsyncClient) -> LoadedSdk[AsyncMediaClient]:
+    def _load(self, transport: Transport) -> LoadedSdk[AsyncMediaClient]:
         # Heavy, and it reads the environment while it is imported: hence the key is always passed.
         from deepgram import AsyncDeepgramClient  # noqa: PLC0415
         from deepgram.core.api_error import ApiError  # noqa: PLC0415

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-import httpx
-
 from backend.errors import SpeechFailed
 from backend.gateways.answer import BadAnswer, is_list, is_object
 from backend.gateways.provider_words import LONGEST_MESSAGE, presentable
-from backend.gateways.speech_client import LazySdk, LoadedSdk, checked_address, checked_key
+from backend.gateways.speech_client import LazySdk, LoadedSdk, Transport, checked_address, checked_key
 from backend.gateways.speech_fault import FOREIGN, SpeechFault, SpeechFaults, twice
 from backend.gateways.text_cleaner import clean
 from backend.models.voice import VoiceSettings
@@ -133,7 +131,7 @@ class ElevenLabsVoice:
         """Give back connections."""
         await self._sdk.close()
 
-    def _load(self, transport: httpx.AsyncClient) -> LoadedSdk[_Api]:
+    def _load(self, transport: Transport) -> LoadedSdk[_Api]:
         # Heavy, and it reads the environment while it is imported: hence the key is always passed.
         from elevenlabs.client import AsyncElevenLabs  # noqa: PLC0415
         from elevenlabs.core.api_error import ApiError  # noqa: PLC0415

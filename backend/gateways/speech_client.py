@@ -21,6 +21,9 @@ LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
 LARGEST_AUDIO_BYTES = 128 * 1024 * 1024
 """More than an hour of PCM16 at 16 kHz."""
 
+Transport = httpx.AsyncClient
+"""What SDKs are given to talk over."""
+
 T = TypeVar("T")
 
 
@@ -38,12 +41,12 @@ class LazySdk(Generic[T]):
     `load` imports it and builds what is used of it over the transport it is given.
     """
 
-    def __init__(self, load: Callable[[httpx.AsyncClient], LoadedSdk[T]], connect_seconds: float) -> None:
+    def __init__(self, load: Callable[[Transport], LoadedSdk[T]], connect_seconds: float) -> None:
         self._load = load
         self._connect_seconds = connect_seconds
         self._loading = asyncio.Lock()
         self._loaded: LoadedSdk[T] | None = None
-        self._transport: httpx.AsyncClient | None = None
+        self._transport: Transport | None = None
 
     async def get(self) -> LoadedSdk[T]:
         """The SDK, ready to use."""
@@ -57,7 +60,7 @@ class LazySdk(Generic[T]):
         if self._transport is not None:
             await self._transport.aclose()
 
-    def _made(self) -> tuple[httpx.AsyncClient, LoadedSdk[T]]:
+    def _made(self) -> tuple[Transport, LoadedSdk[T]]:
         transport = _transport(self._connect_seconds)
         return transport, self._load(transport)
 
@@ -81,7 +84,7 @@ def checked_address(base_url: str, name: str) -> str:
     return base_url.rstrip("/")
 
 
-def _transport(connect_seconds: float) -> httpx.AsyncClient:
+def _transport(connect_seconds: float) -> Transport:
     return httpx.AsyncClient(
         timeout=None,  # noqa: S113 — the SDKs send their own with each request, see `_only_connecting`
         limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_SECONDS),
