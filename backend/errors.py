@@ -34,6 +34,10 @@ NumenError
 ├── ToolError                a tool could not be used; told to the model, or recorded with the step
 │   ├── ToolUnavailable      no connection, an address that may not be reached, or rubbish
 │   └── ToolTimeout          slower than its grant allows
+├── SpeechError              nothing could be said, or heard
+│   ├── SpeechUnavailable    dead, refusing, rate limiting, or its key is missing
+│   ├── SpeechTimeout        slower than its deadline
+│   └── SpeechFailed         answered with an error or rubbish
 ├── StepFailed               a step of a run failed, after the tries that it had
 ├── RunTooLong               the run used up its time, its iterations or its budget
 ├── BrokenWall               the database would let a tenant see another's rows; the server does not start
@@ -257,6 +261,22 @@ class ToolUnavailable(ToolError):
 
 class ToolTimeout(ToolError):
     code, title = "tool-timeout", "The tool was too slow"
+
+
+class SpeechError(NumenError):
+    code, title = "speech-error", "Nothing could be said, or heard"
+
+
+class SpeechUnavailable(SpeechError):
+    code, title = "speech-unavailable", "The voice provider is not reachable"
+
+
+class SpeechTimeout(SpeechError):
+    code, title = "speech-timeout", "The voice provider was too slow"
+
+
+class SpeechFailed(SpeechError):
+    code, title = "speech-failed", "The voice provider failed"
 
 
 class StepFailed(NumenError):

@@ -25,6 +25,7 @@ from backend.routers import (
     schemas,
     sessions,
     threads,
+    voice,
     webhooks,
 )
 from backend.routers.problems import install_problems
@@ -35,7 +36,10 @@ from backend.settings import Settings
 from backend.telemetry import Metrics
 
 _DESCRIPTION = "Self-hosted platform for AI agents that are defined by a JSON contract."
-_EXPOSED = ["ETag", "Link", "Location", "Retry-After", "X-Request-ID", "X-Total-Count"]
+_EXPOSED = [
+    "ETag", "Link", "Location", "Retry-After", "X-Request-ID", "X-Total-Count", "Accept-Ranges", "Content-Range",
+    "Numen-Voice-Provider", "Numen-Voice-Note",
+]  # fmt: skip
 
 
 class State(TypedDict):
@@ -67,13 +71,19 @@ def create_app(settings: Settings | None = None, opened: Container | None = None
         telemetry={"tracing": False, "metrics": False, "logs": False},  # our own cost less and name fewer things
     )
     install_problems(app)
-    for part in (agents, threads, chat, runs, sessions, schedules, webhooks, memories, me, api_keys, erasures, schemas):
+    for part in (
+        agents, threads, chat, runs, sessions, voice, schedules, webhooks, memories, me, api_keys, erasures, schemas,
+    ):  # fmt: skip
         app.router.routes.extend(part.router.routes)  # an included router matches each request twice
     app.include_router(health.router)
     app.include_router(problem_types.router)
     # The last one added is the outermost.
     app.add_middleware(TrailingSlash)
-    app.add_middleware(RequestGuard, body_limit_bytes=settings.body_limit_bytes)
+    app.add_middleware(
+        RequestGuard,
+        body_limit_bytes=settings.body_limit_bytes,
+        read_by_route={voice.RECORDINGS: voice.RECORDING_BYTES},
+    )
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

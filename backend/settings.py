@@ -26,7 +26,12 @@ _TOOL_HOSTS = {
     "tool_private_hosts": (re.compile(f"(?:{_HOST})(?:{_PORT})"), "host with its port such as 10.0.0.5:8080"),
 }
 _HTTP_ADDRESS = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
+_VOICE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OFFICIAL = re.compile(r"https?://api\.openai\.com(:\d+)?(/|$)", re.IGNORECASE)
+
+
+VOICE_ALIASES = {"calm-female": "21m00Tcm4TlvDq8ikWAM", "soothing-male": "pNInz6obpgDQGcFmaJgB"}
+"""Friendly names of voices that ElevenLabs gives to every account: Rachel and Adam."""
 
 
 class NamedProvider(BaseModel):
@@ -91,6 +96,12 @@ class Settings(BaseSettings):
     tool_hosts: Annotated[list[str], NoDecode] = Field(default=[], alias="NUMEN_TOOL_HOSTS")
     tool_private_hosts: Annotated[list[str], NoDecode] = Field(default=[], alias="NUMEN_TOOL_PRIVATE_HOSTS")
 
+    elevenlabs_api_key: SecretStr | None = Field(default=None, alias="ELEVENLABS_API_KEY")
+    elevenlabs_base_url: str = Field(default="https://api.elevenlabs.io", alias="ELEVENLABS_BASE_URL")
+    deepgram_api_key: SecretStr | None = Field(default=None, alias="DEEPGRAM_API_KEY")
+    deepgram_base_url: str = Field(default="https://api.deepgram.com", alias="DEEPGRAM_BASE_URL")
+    voice_aliases: dict[str, str] = Field(default=VOICE_ALIASES, alias="NUMEN_VOICE_ALIASES")
+
     body_limit_bytes: int = Field(default=1_000_000, ge=1_000, alias="NUMEN_BODY_LIMIT_BYTES")
     header_seconds: float = Field(default=5.0, gt=0, alias="NUMEN_HEADER_SECONDS")
     body_seconds: float = Field(default=15.0, gt=0, alias="NUMEN_BODY_SECONDS")
@@ -137,7 +148,15 @@ class Settings(BaseSettings):
             )
         return self
 
-    @field_validator("qdrant_url", "embedder_base_url")
+    @field_validator("voice_aliases")
+    @classmethod
+    def _voices(cls, aliases: dict[str, str]) -> dict[str, str]:
+        for one in (*aliases, *aliases.values()):
+            if not _VOICE_ID.fullmatch(one):
+                raise ValueError(f"NUMEN_VOICE_ALIASES: {one!r} is not 1 to 64 letters, digits, - or _")
+        return {**VOICE_ALIASES, **aliases}
+
+    @field_validator("qdrant_url", "embedder_base_url", "elevenlabs_base_url", "deepgram_base_url")
     @classmethod
     def _http_address(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is not None and not _HTTP_ADDRESS.fullmatch(url):
@@ -179,6 +198,11 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Whether PostgreSQL is ours, inside the data folder."""
         return self.database_url is None
+
+    @property
+    def speaks_locally(self) -> bool:
+        """Whether the voice of this machine speaks for agents of a provider without a key: the embedded first run."""
+        return self.embedded and self.elevenlabs_api_key is None
 
     @property
     def on_loopback(self) -> bool:

@@ -293,6 +293,9 @@ class Metrics:
             "tokens_total", "Tokens as providers count them.", ("provider", "direction"), **space
         )
         self.tool_calls_total = Counter("tool_calls_total", "Calls of tools.", ("tool", "outcome"), **space)
+        self.speech_calls_total = Counter(
+            "speech_calls_total", "Texts given to voices, recordings given to ears.", ("provider", "outcome"), **space
+        )
         self.outbox_pending = Gauge("outbox_pending", "Orders that wait in the outbox.", ("kind",), **space)
         self.outbox_oldest_seconds = Gauge(
             "outbox_oldest_seconds", "Age of the oldest order that waits.", ("kind",), **space

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from backend.container.memory import MemoryParts, erasing_relay, extracting_relay, memory_jobs, open_memory, warm_up
 from backend.container.runs import RunGround, RunParts, build_runs
+from backend.container.speech import SpeechParts, open_speech
 from backend.container.tools import build_toolbox, open_tool_servers
 from backend.embedded.data_folder import DataFolderLock
 from backend.embedded.postgres import EmbeddedPostgres
@@ -42,8 +43,10 @@ from backend.services.scheduled_runs import KIND as SCHEDULED
 from backend.services.scheduled_runs import ScheduledRuns
 from backend.services.scheduler import Scheduler
 from backend.services.script_writer import ScriptWork
+from backend.services.session_audio import SessionAudio
 from backend.services.session_service import SessionService
 from backend.services.session_turns import SessionTurns
+from backend.services.speech_service import SpeechService
 from backend.services.task_service import TaskService
 from backend.services.thread_manager import ThreadManager
 from backend.services.turn_ledger import TurnLedger
@@ -89,6 +92,8 @@ class Container:
     tasks: TaskService
     runs: RunService
     sessions: SessionService
+    speech: SpeechService
+    session_audio: SessionAudio
     schedules: ScheduleService
     webhooks: WebhookService
     readiness: ReadinessService
@@ -180,14 +185,14 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
         mirror = ContractMirror(database, DiskContractFiles(settings.prompts_dir))
         relay = OutboxRelay(database, {KIND: mirror.deliver}, metrics)
         extracting = extracting_relay(stack, settings, database, memory, grounds.model, grounds.catalog)
-        erasing = erasing_relay(settings, database, memory, logins)
+        erasing = erasing_relay(settings, database, memory, logins, grounds.speech.recordings)
         parts = _runs(grounds, extracting)
         scheduled = OutboxRelay(
             database, {SCHEDULED: ScheduledRuns(database, parts.tasks.start_order).deliver}, metrics
         )
         access = _access(settings, database, _tokens(stack, settings, grounds.clock), grounds.clock)
         container = _furnished(grounds, parts, access, relay, erasing)
-        jobs = memory_jobs(memory, extracting, erasing, scheduled)
+        jobs = [*memory_jobs(memory, extracting, erasing, scheduled), *grounds.speech.jobs()]
         janitor = Janitor(
             database, container.idempotency, relay, parts.runs, mirror, grounds.catalog, grounds.model, jobs
         )
@@ -207,6 +212,7 @@ class _Grounds:
     model: ModelRouter
     catalog: ModelCatalog
     memory: MemoryParts
+    speech: SpeechParts
     servers: ToolServers
     registry: RunRegistry
     metrics: Metrics
@@ -224,6 +230,7 @@ async def _grounds(stack: AsyncExitStack, settings: Settings, database: Database
         model=model,
         catalog=ModelCatalog(settings.llm_model, clock),
         memory=memory,
+        speech=open_speech(stack, settings, database, clock, metrics),
         servers=open_tool_servers(stack, settings),
         registry=RunRegistry(),
         metrics=metrics,
@@ -249,6 +256,8 @@ def _furnished(
         tasks=parts.tasks,
         runs=parts.runs,
         sessions=SessionService(database, parts.interactions, parts.driver),
+        speech=grounds.speech.speech,
+        session_audio=grounds.speech.recordings,
         schedules=ScheduleService(database),
         webhooks=WebhookService(database, parts.tasks.start_order, clock),
         readiness=ReadinessService(database, relay, memory.relay, memory.reindex),

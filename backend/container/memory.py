@@ -12,7 +12,7 @@ from backend.embedded.data_folder import DataFolderLock
 from backend.errors import EmbedderUnavailable, Misconfigured
 from backend.gateways.cached_embedder import CachedEmbedder
 from backend.services.erasure_job import KIND as ERASE
-from backend.services.erasure_job import ErasureJob
+from backend.services.erasure_job import ErasureJob, KeptAudio
 from backend.services.janitor import Job
 from backend.services.memory.clauses import forget_texts
 from backend.services.memory.engine import MemoryEngine
@@ -175,11 +175,13 @@ def extracting_relay(
     )
 
 
-def erasing_relay(settings: Settings, database: Database, memory: MemoryParts, logins: Logins) -> OutboxRelay:
+def erasing_relay(
+    settings: Settings, database: Database, memory: MemoryParts, logins: Logins, audio: KeptAudio
+) -> OutboxRelay:
     """The relay that takes people out of whatever is not a row."""
     scrubber = PostgresScrubber(logins.owner) if settings.embedded else None
     engine = memory.engine
-    job = ErasureJob(database, engine.index, scrubber, engine.clock, [memory.embedder.forget, forget_texts])
+    job = ErasureJob(database, engine.index, scrubber, engine.clock, [memory.embedder.forget, forget_texts], audio)
     lease = _ERASURE_SECONDS if scrubber else LEASE_SECONDS
     return OutboxRelay(database, {ERASE: job.deliver}, engine.metrics, lease_seconds=lease)
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
@@ -17,11 +14,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from backend.errors import ModelError, ModelFailed, ModelTimeout, ModelUnavailable
 from backend.gateways.answer import BadAnswer, is_object
 from backend.gateways.guarded_bytes import DeadlinePassed
-from backend.gateways.text_cleaner import clean
+from backend.gateways.provider_words import asked_wait, causes, presentable
 from backend.ports import Clock
 
-LONGEST_MESSAGE = 300
-LONGEST_RETRY_AFTER = 24 * 3600.0
 RETRIED_STATUSES = {408, 409, 429}
 AWAY_STATUSES = {502, 503, 504, 529}
 DEADLINE_SETTINGS = {name: f"NUMEN_LLM_{name.upper()}_SECONDS" for name in ("connect", "first_token", "total")}
@@ -49,9 +44,6 @@ _CONNECTION_REASONS: Final = (
     ((aiohttp.ClientConnectorError,), "nobody accepts connections at its address", True),
 )
 """Which exception of the transport means what, and whether another attempt may help; the first that fits is taken."""
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-_KEY_LIKE = re.compile(r"\b(?:sk|key|pk)-[\w*.…-]{4,}", re.IGNORECASE)
 
 
 class ModelFault(Exception):
@@ -119,17 +111,17 @@ class FaultTranslator:
 
     def _connection(self, exc: Exception, model: str, begun: bool) -> ModelFault:
         # The transport calls every lost connection a timeout, a refused one too: only the first cause tells them apart.
-        causes = _causes(exc)
+        led_to_it = causes(exc)
         if begun:
             return self._rubbish("the connection broke in the middle of the answer", model)
-        if any(isinstance(cause, TimeoutError) for cause in causes):
+        if any(isinstance(cause, TimeoutError) for cause in led_to_it):
             fault = self.too_slow("connect", model, self._connect_seconds, dead=True)
             fault.retry = True
             return fault
-        if any(isinstance(cause, aiohttp.ClientResponseError) for cause in causes):
+        if any(isinstance(cause, aiohttp.ClientResponseError) for cause in led_to_it):
             return self._rubbish("the answer is no valid HTTP", model)
         for kinds, reason, retry in _CONNECTION_REASONS:
-            if any(isinstance(cause, kinds) for cause in causes):
+            if any(isinstance(cause, kinds) for cause in led_to_it):
                 return ModelFault(self._unavailable(reason, model).error, retry=retry, dead=True)
         lost = self._unavailable("the connection was lost before an answer came", model)
         return ModelFault(lost.error, retry=True, dead=True)
@@ -175,33 +167,10 @@ class FaultTranslator:
         return ": check its base URL" if exc.status_code == 404 else ""
 
     def _fit(self, message: str) -> str:
-        """A provider's words as they may be shown: short, on one line, without keys."""
-        text = message.replace(self._secret, "…") if self._secret else message
-        text = _KEY_LIKE.sub("…", _CONTROL.sub(" ", clean(text[: 10 * LONGEST_MESSAGE])))
-        return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1]}…"
+        return presentable(message, self._secret)
 
-    def _retry_after(self, headers: httpx2.Headers) -> float | None:
-        """The seconds to wait, from `Retry-After` (seconds or a date) or OpenAI's `retry-after-ms`."""
-        in_ms, plain = headers.get("retry-after-ms"), headers.get("retry-after")
-        seconds = _number(in_ms, 0.001)
-        if seconds is None:
-            seconds = _number(plain, 1.0)
-        if seconds is None and plain is not None:
-            seconds = self._until(plain)
-        if seconds is None or not math.isfinite(seconds) or seconds < 0:
-            return None
-        return min(seconds, LONGEST_RETRY_AFTER)
-
-    def _until(self, date: str) -> float | None:
-        try:
-            moment = parsedate_to_datetime(date)
-        except (ValueError, TypeError, OverflowError):
-            return None
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (aware - self._now()).total_seconds())
-
-    def _now(self) -> datetime:
-        return self._clock.now()
+    def _retry_after(self, headers: Mapping[str, str]) -> float | None:
+        return asked_wait(headers, self._clock.now)
 
 
 def _what_was_wrong(exc: Exception) -> str:
@@ -212,19 +181,3 @@ def _what_was_wrong(exc: Exception) -> str:
     if isinstance(exc, ValueError | RecursionError):
         return "the answer is no valid JSON"
     return f"the connection broke ({type(exc).__name__})"
-
-
-def _number(text: str | None, unit: float) -> float | None:
-    try:
-        return None if text is None else float(text) * unit
-    except ValueError:
-        return None
-
-
-def _causes(exc: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
-    cause: BaseException | None = exc
-    while cause is not None and len(found) < 10:
-        found.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return found

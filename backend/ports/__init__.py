@@ -32,6 +32,12 @@ from backend.ports.memory import (
     RecallRequest,
     Vector,
 )
+from backend.ports.speech import (
+    SpeechToText,
+    TextToSpeech,
+    Transcript,
+    Voice,
+)
 from backend.ports.surroundings import (
     Clock,
     ContractFiles,
@@ -89,8 +95,10 @@ __all__ = [
     "RecalledMemory",
     "Reflect",
     "ServerTool",
+    "SpeechToText",
     "Task",
     "TextDelta",
+    "TextToSpeech",
     "TokenClaims",
     "TokenVerifier",
     "ToolCall",
@@ -100,7 +108,9 @@ __all__ = [
     "ToolSet",
     "ToolSpec",
     "Toolbox",
+    "Transcript",
     "Usage",
     "Vector",
+    "Voice",
     "WritePart",
 ]

@@ -28,7 +28,9 @@ from backend.services.memory_service import MemoryService
 from backend.services.receipt_service import ReceiptService
 from backend.services.run_service import RunService
 from backend.services.schedule_service import ScheduleService
+from backend.services.session_audio import SessionAudio
 from backend.services.session_service import SessionService
+from backend.services.speech_service import SpeechService
 from backend.services.task_service import TaskService
 from backend.services.thread_manager import ThreadManager
 from backend.services.webhook_service import WebhookService
@@ -93,6 +95,14 @@ async def _webhooks(connection: HTTPConnection) -> WebhookService:
     return container(connection).webhooks
 
 
+async def _speech(connection: HTTPConnection) -> SpeechService:
+    return container(connection).speech
+
+
+async def _session_audio(connection: HTTPConnection) -> SessionAudio:
+    return container(connection).session_audio
+
+
 Access = Annotated[AccessService, Depends(_access)]
 Agents = Annotated[AgentService, Depends(_agents)]
 Threads = Annotated[ThreadManager, Depends(_threads)]
@@ -105,6 +115,8 @@ Runs = Annotated[RunService, Depends(_runs)]
 Schedules = Annotated[ScheduleService, Depends(_schedules)]
 Sessions = Annotated[SessionService, Depends(_sessions)]
 Webhooks = Annotated[WebhookService, Depends(_webhooks)]
+Speech = Annotated[SpeechService, Depends(_speech)]
+SessionRecordings = Annotated[SessionAudio, Depends(_session_audio)]
 
 # --- who is calling --------------------------------------------------------------------------------------
 

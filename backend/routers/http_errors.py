@@ -5,6 +5,8 @@ NumenError
 ├── MalformedBody            a body that is no JSON in UTF-8
 ├── BodyTooLarge             more than the limit
 ├── UnsupportedMedia         a content type or encoding that the route does not take
+├── NotAcceptable            the client takes no media type that we have
+├── RangeNotSatisfiable      the part that was asked for lies behind the end
 ├── RequestTimeout           sent too slowly
 ├── MalformedRequest         not HTTP
 ├── HeaderTooLarge           more header than we read
@@ -54,6 +56,18 @@ class UnsupportedMedia(NumenError):
     """The body is of another kind than the route takes."""
 
     code, title = "unsupported-media-type", "This kind of body is not taken here"
+
+
+class NotAcceptable(NumenError):
+    """The client takes no media type that we have."""
+
+    code, title = "not-acceptable", "There is no such representation"
+
+
+class RangeNotSatisfiable(NumenError):
+    """The part that was asked for lies behind the end; `length` is where that is."""
+
+    code, title = "range-not-satisfiable", "There is no such part"
 
 
 class RequestTimeout(NumenError):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.errors import NumenError
@@ -31,13 +33,22 @@ class RequestGuard:
 
     So nothing of a body is left on the connection whatever route answers, and a route never waits for a slow sender.
     A refused sender gets the whole answer at once; what it still sends is thrown away for `linger_seconds` at most.
+
+    The addresses of `read_by_route` take bodies of another size, which is too much to hold for whoever comes: the route
+    reads them itself, when it knows who is calling. What it leaves is thrown away by the server, which also times it.
     """
 
-    def __init__(self, app: ASGIApp, body_limit_bytes: int, linger_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        body_limit_bytes: int,
+        linger_seconds: float = 2.0,
+        read_by_route: Mapping[re.Pattern[str], int] | None = None,
+    ) -> None:
         self.app = app
         self.body_limit_bytes = body_limit_bytes
         self.linger_seconds = linger_seconds
-        self._too_large = BodyTooLarge(f"The body may have at most {body_limit_bytes} bytes.")
+        self.read_by_route = dict(read_by_route or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,19 +69,22 @@ class RequestGuard:
             app = self.app if unread is None else problem_response(unread, scope)
             await app(scope, receive, send)
             return
-        refusal = unread or self._refuse_header(length, encoding)
-        if refusal is None:
-            await self._with_body(scope, receive, send)
-        else:
+        large = self._read_by_route(scope)
+        refusal = unread or _refuse_header(length, encoding, large or self.body_limit_bytes)
+        if refusal is not None:
             await self._refuse(refusal, scope, receive, send)
+        elif large:
+            with suppress(ClientDisconnect):  # in the middle of its body: there is nobody to answer
+                await self.app(scope, _counted(receive, large), send)
+        else:
+            await self._with_body(scope, receive, send)
 
-    def _refuse_header(self, length: bytes | None, encoding: bytes | None) -> NumenError | None:
-        if encoding is not None and encoding.lower() != b"identity":
-            return UnsupportedMedia("Content-Encoding is not supported; send the body as it is.")
-        # Twenty digits are more than enough to be too large, and no feast for int().
-        if length is not None and (not length.isdigit() or int(length[:20]) > self.body_limit_bytes):
-            return self._too_large
-        return None
+    def _read_by_route(self, scope: Scope) -> int:
+        if scope["method"] == "POST":
+            for address, limit in self.read_by_route.items():
+                if address.fullmatch(scope["path"]):
+                    return limit
+        return 0
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         first = await receive()
@@ -87,7 +101,7 @@ class RequestGuard:
         elif first["type"] != "http.request":
             return
         if len(body) > self.body_limit_bytes:
-            await self._refuse(self._too_large, scope, receive, send, more=more)
+            await self._refuse(_too_large(self.body_limit_bytes), scope, receive, send, more=more)
             return
         whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
 
@@ -123,6 +137,34 @@ class RequestGuard:
                     if message["type"] != "http.request" or not message.get("more_body"):
                         return
                     read += len(message.get("body", b""))
+
+
+def _refuse_header(length: bytes | None, encoding: bytes | None, limit: int) -> NumenError | None:
+    if encoding is not None and encoding.lower() != b"identity":
+        return UnsupportedMedia("Content-Encoding is not supported; send the body as it is.")
+    # Twenty digits are more than enough to be too large, and no feast for int().
+    if length is not None and (not length.isdigit() or int(length[:20]) > limit):
+        return _too_large(limit)
+    return None
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body may have at most {limit} bytes.")
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    """The same messages. Errors: `BodyTooLarge`, raised in who reads them."""
+    read = 0
+
+    async def count() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > limit:
+            raise _too_large(limit)
+        return message
+
+    return count
 
 
 def unreadable_address(scope: Scope) -> MalformedUrl | None:

@@ -18,16 +18,18 @@ from backend.telemetry import get_logger
 KIND = "erasure"
 _FILES = "database_files"
 _MEMORY = "server_memory"
+_AUDIO = "session_audio"
 NOT_VERIFIED = (
     "What others wrote about this person, in their own conversations, in agents' contracts or as reasons of their "
     "feedback, names nobody by id and is not found.",
     "Copies that were made of the data folder or the database, and blocks of the disk that files gave back.",
-    "What was sent to providers of language models and embeddings, and what the operator keeps of logs.",
+    "What was sent to providers of language models, embeddings and voices, and what the operator keeps of logs.",
 )
 EXTERNAL_DATABASE = (
     "PostgreSQL is the operator's: deleted rows leave its files with its next VACUUM FULL, its log of writes with its "
     "rotation, and its backups when those expire."
 )
+OTHER_SERVERS = "Spoken sessions that another server keeps on a disk of its own leave it within some minutes."
 _log = get_logger(__name__)
 
 
@@ -39,6 +41,18 @@ class Scrubber(Protocol):
 
         Others read and write meanwhile and wait for one table at a time. Errors: `Unavailable`; it may be tried again.
         """
+        ...
+
+
+class KeptAudio(Protocol):
+    """What was spoken of sessions, as files on this machine."""
+
+    async def count(self, tenant_id: UUID, sessions: Sequence[UUID]) -> int:
+        """How many files there are of these sessions."""
+        ...
+
+    async def forget(self, tenant_id: UUID, sessions: Sequence[UUID]) -> None:
+        """Remove them, and stop what is being spoken of these sessions."""
         ...
 
 
@@ -55,7 +69,7 @@ class ErasureJob:
     """Delivers the outbox's orders of kind `erasure`.
 
     `scrubber` is None where the database's files are not ours. `forget` empties the caches of this process in which
-    texts are found by themselves.
+    texts are found by themselves; `audio` is what this process keeps of spoken sessions.
     """
 
     def __init__(
@@ -65,12 +79,14 @@ class ErasureJob:
         scrubber: Scrubber | None,
         clock: Clock,
         forget: Sequence[Callable[[], None]] = (),
+        audio: KeptAudio | None = None,
     ) -> None:
         self._database = database
         self._index = index
         self._scrubber = scrubber
         self._clock = clock
         self._forget = forget
+        self._audio = audio
 
     async def deliver(self, deliveries: Sequence[Delivery]) -> Mapping[int, str]:
         """Bring these erasures to their end; those that could not, each with the reason."""
@@ -81,6 +97,7 @@ class ErasureJob:
             try:
                 await self._wait_for_orders(erasure)
                 await self._clear_index(erasure)
+                await self._clear_audio(erasure)
                 ready[one.id] = erasure
             except NumenError as error:
                 failures[one.id] = error.detail
@@ -115,6 +132,15 @@ class ErasureJob:
             await self._index.remove_namespace(namespace)
         await self._index.remove(erasure.plan.ids)
 
+    async def _clear_audio(self, erasure: _Open) -> None:
+        if self._audio is None:
+            return
+        _told("audio", erasure)
+        there = await self._audio.count(erasure.tenant_id, erasure.plan.sessions)
+        async with self._database.tenant(erasure.tenant_id) as tx:
+            await tx.erasures.note(erasure.id, _AUDIO, there)
+        await self._audio.forget(erasure.tenant_id, erasure.plan.sessions)
+
     async def _in_index(self, plan: ErasurePlan) -> int:
         found = len(await self._index.vectors(plan.ids)) if plan.ids else 0
         for namespace in plan.namespaces:
@@ -140,6 +166,8 @@ class ErasureJob:
         noted: dict[str, int] = {}
         if scrubbed is not None:
             noted[_FILES], after[_FILES] = scrubbed.changed, len(scrubbed.still_in)
+        if self._audio is not None:
+            after[_AUDIO] = await self._audio.count(erasure.tenant_id, erasure.plan.sessions)
         async with self._database.tenant(erasure.tenant_id) as tx:
             stored = await tx.erasures.get(erasure.id, None)
             if stored is None or stored.erasure.status == "done":
@@ -155,7 +183,7 @@ class ErasureJob:
                 ],
                 requested_at=stored.erasure.created_at,
                 completed_at=self._clock.now(),
-                not_verified=[*NOT_VERIFIED, *((EXTERNAL_DATABASE,) if scrubbed is None else ())],
+                not_verified=[*NOT_VERIFIED, *((EXTERNAL_DATABASE, OTHER_SERVERS) if scrubbed is None else ())],
             )
             await tx.erasures.finish(erasure.id, certificate)
         _log.info("erasure done", erasure_id=str(erasure.id))

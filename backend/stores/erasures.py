@@ -35,7 +35,7 @@ class ErasurePlan:
     """What is left to do when the rows are gone: ids only. It travels in the order, and goes with it.
 
     `ids` are memories of theirs outside the namespaces; `orders` were being delivered when the rows went; `traces` are
-    ids that no row of anybody else holds.
+    ids that no row of anybody else holds; `sessions` may have audio.
     """
 
     threads: Sequence[UUID] = ()
@@ -43,6 +43,7 @@ class ErasurePlan:
     ids: Sequence[UUID] = ()
     orders: Sequence[int] = ()
     traces: Sequence[UUID] = ()
+    sessions: Sequence[UUID] = ()
 
     def payload(self) -> dict[str, Any]:
         """As the order carries it."""
@@ -52,6 +53,7 @@ class ErasurePlan:
             "ids": [str(one) for one in self.ids],
             "orders": list(self.orders),
             "traces": [str(one) for one in self.traces],
+            "sessions": [str(one) for one in self.sessions],
         }
 
     @classmethod
@@ -63,6 +65,7 @@ class ErasurePlan:
             ids=[UUID(one) for one in payload["ids"]],
             orders=payload["orders"],
             traces=[UUID(one) for one in payload["traces"]],
+            sessions=[UUID(one) for one in payload.get("sessions", ())],  # an order may be older than this
         )
 
 
@@ -99,6 +102,7 @@ class ErasureStore:
         traces = await self._connection.fetch(_SQL["traces"], *whose)
         dropped = await self._connection.fetch(_SQL["delete_orders"], *whose, threads)
         in_hand = await self._connection.fetch(_SQL["orders_in_hand"], *whose, threads)
+        sessions = [_plain(row["id"]) for row in await self._connection.fetch(_SQL["session_ids"], *whose)]
         counts, elsewhere = await self._delete(user_id, threads)
         counts["outbox"] = len(dropped) + len(in_hand)
         # A memory that was forgotten a moment ago may stand in the index until its order, which is dropped, is obeyed.
@@ -112,6 +116,7 @@ class ErasureStore:
             ids=sorted({_plain(one) for one in (*elsewhere, *ordered)}),
             orders=[row["id"] for row in in_hand],
             traces=[_plain(row["id"]) for row in traces],
+            sessions=sessions,
         )
         return counts, plan
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
@@ -76,6 +76,11 @@ class SessionStore:
         items = [_stored(row).session for row in rows[:limit]]
         total = await self._connection.fetchval(_SQL["count"], self._tenant_id, seen_by)
         return Page(items, total, Cursor(items[-1].created_at, items[-1].id) if len(rows) > limit else None)
+
+    async def existing(self, sessions: Sequence[UUID]) -> set[UUID]:
+        """Those of these sessions that are there."""
+        rows = await self._connection.fetch(_SQL["existing"], self._tenant_id, list(sessions))
+        return {UUID(int=row["id"].int) for row in rows}
 
     async def begin_intake(self, session_id: UUID) -> None:
         """The person has said something; of a session where that is so already nothing changes."""

@@ -16,6 +16,12 @@ from backend.tests.fixtures_logs import logs, quiet_logs
 from backend.tests.fixtures_mcp import mcp_server, mcp_server_process
 from backend.tests.fixtures_models import openai_server, openai_server_process
 from backend.tests.fixtures_server import running_server
+from backend.tests.fixtures_speech import (
+    deepgram_server,
+    deepgram_server_process,
+    elevenlabs_server,
+    elevenlabs_server_process,
+)
 from backend.tests.loopback_only import refuse_the_world
 from backend.tests.temporary_folder import temporary_folder
 
@@ -25,6 +31,10 @@ __all__ = [
     "clean",
     "database",
     "database_url",
+    "deepgram_server",
+    "deepgram_server_process",
+    "elevenlabs_server",
+    "elevenlabs_server_process",
     "emptied",
     "logs",
     "mcp_server",

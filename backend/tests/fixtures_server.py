@@ -24,7 +24,7 @@ from backend.tests.temporary_folder import temporary_folder
 
 ROOT = Path(__file__).parents[2]
 _ANNOUNCED = re.compile(r"Numen is at (http://\S+)")
-_SCRUBBED = ("NUMEN_", "OPENAI_", "DATABASE_")
+_SCRUBBED = ("NUMEN_", "OPENAI_", "DATABASE_", "ELEVENLABS_", "DEEPGRAM_")
 _PATIENCE = 60
 
 

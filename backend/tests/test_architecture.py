@@ -227,6 +227,8 @@ HTTP_CLIENTS = {
     "requests",
     "urllib3",
     "urllib.request",
+    "elevenlabs",
+    "deepgram",
     "http.client",
     "websockets",
     "mcp",
@@ -234,6 +236,8 @@ HTTP_CLIENTS = {
 # Where a tenant's address goes, it goes through `guarded_transport`. The others call what the operator named.
 MAY_CALL_OUT = {
     "backend/embedded/qdrant.py": {"httpx"},
+    "backend/gateways/deepgram_speech.py": {"deepgram"},
+    "backend/gateways/elevenlabs_voice.py": {"elevenlabs"},
     "backend/gateways/guarded_bytes.py": {"httpx2"},
     "backend/gateways/guarded_transport.py": {"httpx2"},
     "backend/gateways/jwt_tokens.py": {"httpx"},
@@ -242,6 +246,8 @@ MAY_CALL_OUT = {
     "backend/gateways/mcp_session.py": {"httpx2", "mcp"},
     "backend/gateways/model_fault.py": {"aiohttp", "httpx2"},
     "backend/gateways/openai_client.py": {"httpx2"},
+    "backend/gateways/speech_client.py": {"httpx"},
+    "backend/gateways/speech_fault.py": {"httpx"},
 }
 # Without the operator's programs, which may call what they like.
 SERVER = [

@@ -18,7 +18,7 @@ def bare_environment() -> Generator[None]:
     """Nothing set from outside, and nothing left behind."""
     kept = dict(os.environ)
     for name in list(os.environ):
-        if name.startswith(("NUMEN_", "DATABASE_", "OPENAI_", "QDRANT_")):
+        if name.startswith(("NUMEN_", "DATABASE_", "OPENAI_", "QDRANT_", "ELEVENLABS_", "DEEPGRAM_")):
             del os.environ[name]
     yield
     os.environ.clear()
@@ -96,6 +96,10 @@ def test_a_configured_provider_is_used(environment: dict[str, str], provider: st
         ({"NUMEN_TOOL_PRIVATE_HOSTS": "10.0.0.5"}, "10.0.0.5 is no host with its port such as 10.0.0.5:8080"),
         ({"NUMEN_TOOL_PRIVATE_HOSTS": "10.0.0.0/8:80"}, "10.0.0.0/8:80 is no host with its port"),
         ({"NUMEN_TOOL_PRIVATE_HOSTS": "tools.internal:0"}, "tools.internal:0 is no host with its port"),
+        ({"ELEVENLABS_BASE_URL": "api.elevenlabs.io"}, "ELEVENLABS_BASE_URL: api.elevenlabs.io is no address"),
+        ({"DEEPGRAM_BASE_URL": "wss://api.deepgram.com"}, "DEEPGRAM_BASE_URL: wss://api.deepgram.com is no address"),
+        ({"NUMEN_VOICE_ALIASES": '{"calm": "../../v1/user"}'}, "NUMEN_VOICE_ALIASES: '../../v1/user' is not 1 to 64"),
+        ({"NUMEN_VOICE_ALIASES": '{"a b": "x"}'}, "NUMEN_VOICE_ALIASES: 'a b' is not 1 to 64"),
     ],
 )
 def test_what_cannot_work_is_refused_with_a_reason(environment: dict[str, str], told: str) -> None:
@@ -160,8 +164,31 @@ def test_the_default_dimensions_may_be_said() -> None:
     assert settings(NUMEN_EMBEDDER_DIMENSIONS="384").embedder_dimensions == 384
 
 
+def test_voices_have_the_names_that_the_default_agents_use() -> None:
+    assert settings().voice_aliases == {"calm-female": "21m00Tcm4TlvDq8ikWAM", "soothing-male": "pNInz6obpgDQGcFmaJgB"}
+    more = settings(NUMEN_VOICE_ALIASES='{"soothing-male": "other", "bright": "third"}').voice_aliases
+    assert more == {"calm-female": "21m00Tcm4TlvDq8ikWAM", "soothing-male": "other", "bright": "third"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "locally"),
+    [
+        ({}, True),
+        ({"ELEVENLABS_API_KEY": ""}, True),
+        ({"ELEVENLABS_API_KEY": "key"}, False),
+        ({"DATABASE_URL": "postgresql://o@h/d"}, False),
+    ],
+)
+def test_this_machine_speaks_in_the_first_run_only(environment: dict[str, str], locally: bool) -> None:
+    assert settings(**environment).speaks_locally is locally
+
+
 def test_secrets_do_not_show() -> None:
     made = settings(
-        OPENAI_API_KEY="sk-canary", DATABASE_URL="postgresql://o:canary@h/d", NUMEN_BOOTSTRAP_KEY="canary" * 8
+        ELEVENLABS_API_KEY="canary-voice",
+        DEEPGRAM_API_KEY="canary-ears",
+        OPENAI_API_KEY="sk-canary",
+        DATABASE_URL="postgresql://o:canary@h/d",
+        NUMEN_BOOTSTRAP_KEY="canary" * 8,
     )
     assert "canary" not in repr(made)

@@ -68,6 +68,10 @@ SELECT o.id, o.kind, o.subject_id FROM outbox o
  WHERE o.tenant_id = $1 AND (o.subject_id = $2 OR o.subject_id IN (SELECT id FROM about)
                              OR strpos(o.payload::text, $2::text) > 0);
 
+-- name: session_ids
+-- By which the audio that was made from them is found.
+SELECT id FROM sessions WHERE tenant_id = $1 AND user_id = $2;
+
 -- name: orders_left
 SELECT count(*) FROM outbox WHERE tenant_id = $1 AND id = ANY ($2::bigint[]);
 

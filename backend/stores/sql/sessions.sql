@@ -72,3 +72,6 @@ UPDATE sessions
 UPDATE sessions
    SET status = 'failed', error = $3::text::jsonb, updated_at = clock_timestamp()
  WHERE tenant_id = $1 AND id = $2;
+
+-- name: existing
+SELECT id FROM sessions WHERE tenant_id = $1 AND id = ANY ($2::uuid[]);

@@ -29,6 +29,9 @@ from backend.tests.api.signed_events import signed_headers
 from backend.tests.factories import make_user
 from backend.tests.fixtures_api import Api, Person, random_id
 
+VOICE = {"provider": "local", "voice_id": "en-us"}
+SPEAKING = frozenset({"speak", "previewVoice", "transcribe"})
+"""What only passes through: each time it is spoken and heard anew."""
 OPEN_TAGS = frozenset({"operations", "problems"})
 """What answers without credentials."""
 
@@ -58,6 +61,8 @@ BODIES: Mapping[str, Body] = {
     "updateMemory": {"text": "To be corrected."},
     "createWebhook": {"name": "orders of the shop"},
     "receiveEvent": {"type": "order.paid", "data": {"order": 4711}},
+    "speak": {"text": "Hello."},
+    "previewVoice": {"provider": "local", "voice_id": "en-us", "text": "Hello."},
     "createSession": {},
     "answerInterview": {"message": "I want to sleep better."},
     "consentToPlan": {"accepted": True},
@@ -169,7 +174,7 @@ def _routes(document: dict[str, Any]) -> Iterator[Route]:
                 operation=operation["operationId"],
                 open=bool(OPEN_TAGS & set(operation.get("tags", ()))),
                 signed={"webhookSignature": []} in operation.get("security", ()),
-                takes_body="requestBody" in operation,
+                takes_body="application/json" in operation.get("requestBody", {}).get("content", ()),
             )
 
 
@@ -208,7 +213,7 @@ async def make_world(api: Api, owner: Person, person: Person | None = None) -> W
     """
     erasable = person.caller if person else await make_user(api.container.database, owner.caller.tenant_id)
     person = person or owner
-    agent = await owner.make_agent()
+    agent = await owner.make_agent(voice=VOICE)
     await owner.ok("PATCH", f"/api/v1/agents/{agent['id']}", {"traits": {"empathy": 51}})
     said = await api.said(person.caller, UUID(agent["id"]))
     key = await api.container.access.create_key(owner.caller, ApiKeyCreate(name="to be revoked"))
@@ -230,7 +235,7 @@ async def make_sessions(api: Api, owner: Person, caller: Caller, run_id: UUID) -
     agents: list[str] = []
     for shipped in load_default_agents().values():
         contract = shipped.model_dump(mode="json", exclude_unset=True)
-        contract["configuration"] |= {"llm_provider": "offline"}
+        contract |= {"configuration": contract["configuration"] | {"llm_provider": "offline"}, "voice": VOICE}
         agents.append((await owner.make_agent(**contract))["id"])
     new = SessionCreate(intake_agent_id=UUID(agents[0]), therapy_agent_id=UUID(agents[1]))
     made = [await api.container.sessions.create(caller, new) for _ in SESSIONS]

@@ -26,9 +26,13 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from schemathesis.transport.requests import REQUESTS_TRANSPORT, binary_serializer
 
 from backend.tests.api.route_cases import VERSIONS, Route, World, all_routes, make_world, nowhere
 from backend.tests.fixtures_api import Api
+
+# What a recording is made of, it knows of other binary bodies; only not that audio is one.
+REQUESTS_TRANSPORT.serializer("audio/wav", "audio/mpeg", "audio/ogg", "audio/webm")(binary_serializer)
 
 THOROUGH = bool(os.environ.get("NUMEN_TEST_THOROUGH"))
 EXAMPLES = int(os.environ.get("NUMEN_TEST_EXAMPLES", "300" if THOROUGH else "4"))
@@ -61,7 +65,10 @@ def fuzzed(
             case.headers["authorization"] = f"Bearer {key}"
             answer = case.call(base_url=url, session=session, timeout=30)
             refused = [] if answer.status_code == 413 else [negative_data_rejection]  # it does not know 413
-            case.validate_response(answer, checks=[*CHECKS, *refused])
+            checks = [*CHECKS, *refused]
+            if route.operation == "transcribe" and answer.status_code == 503:  # there is no key for it here
+                checks.remove(not_a_server_error)
+            case.validate_response(answer, checks=checks)
 
         try:
             one()

@@ -109,8 +109,10 @@ async def test_ones_own_things_are_there(api: Api) -> None:
     world = await make_world(api, mine)
     for route in all_routes(api.app):
         answer = await mine.http.request(**request_of(route, world.values()), headers=route.headers(world))
-        finished = route.operation == "cancelRun" and answer.status_code == 409
-        assert answer.is_success or finished, f"{route} answered {answer.status_code}: {answer.text[:500]}"
+        expected = {"cancelRun": 409, "transcribe": 415}.get(route.operation)  # it is over; there is no recording
+        assert answer.is_success or answer.status_code == expected, (
+            f"{route} answered {answer.status_code}: {answer.text[:500]}"
+        )
 
 
 @pytest.mark.parametrize("path", ["chat", "chat/stream"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -11,11 +12,11 @@ from uuid import UUID
 
 import httpx
 import uvicorn
-from fastapi import APIRouter, FastAPI, Path, Query
+from fastapi import APIRouter, FastAPI, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
-from backend.errors import AgentNotFound
+from backend.errors import AgentNotFound, Unauthenticated
 from backend.routers.problems import PROBLEM_RESPONSES, install_problems, problem_responses
 from backend.routers.request_context import RequestContext
 from backend.routers.request_guard import RequestGuard
@@ -24,6 +25,7 @@ from backend.routers.strict_json import StrictRoute
 from backend.telemetry import Metrics, bind_log_context
 
 BODY_LIMIT = 1_000_000
+UPLOAD_LIMIT = 5_000_000
 
 
 class Note(BaseModel):
@@ -69,13 +71,29 @@ async def explode(note_id: UUID) -> None:
     raise RuntimeError(f"a secret detail of {note_id}: password=hunter2")
 
 
+uploads = APIRouter(route_class=StrictRoute, prefix="/uploads")
+
+
+@uploads.post("")
+async def take_upload(request: Request) -> dict[str, int]:
+    """Read the body by itself, when it is known who sends it. Answer how much came."""
+    if request.headers.get("authorization") is None:
+        raise Unauthenticated("Who are you?")
+    return {"bytes": len(await request.body())}
+
+
 def small_app(*more: APIRouter, metrics: Metrics | None = None, linger_seconds: float = 5.0) -> FastAPI:
     """The routes above and these, with the layers of the real application around them."""
     app = FastAPI(redirect_slashes=False)
     install_problems(app)
-    for one in (router, *more):
+    for one in (router, uploads, *more):
         app.include_router(one, prefix="/api", responses=PROBLEM_RESPONSES)
-    app.add_middleware(RequestGuard, body_limit_bytes=BODY_LIMIT, linger_seconds=linger_seconds)
+    app.add_middleware(
+        RequestGuard,
+        body_limit_bytes=BODY_LIMIT,
+        linger_seconds=linger_seconds,
+        read_by_route={re.compile("/api/uploads/?"): UPLOAD_LIMIT},
+    )
     app.add_middleware(RequestContext, metrics=metrics or Metrics())
     return app
 

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message, Scope
 
-from backend.tests.routers.small_app import BODY_LIMIT, Wire, client_of, request, served, small_app, status_of
+from backend.tests.routers.small_app import (
+    BODY_LIMIT,
+    UPLOAD_LIMIT,
+    Wire,
+    client_of,
+    request,
+    served,
+    small_app,
+    status_of,
+)
 
 ID = str(UUID("7c1f0a52-6a0e-4a6e-9d57-2f0b8a1c3d4e"))
 JSON = "Content-Type: application/json"
@@ -161,6 +170,70 @@ async def test_a_client_that_asks_first_is_told_to_go_on_or_not(wire: Wire) -> N
     refused = await wire.ask(request("POST", "/api/notes", large, expect)[: -len(large)])
     assert going_on.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201")
     assert status_of(refused) == 413
+
+
+# --- bodies that their route reads by itself ---
+
+KEY = "Authorization: Bearer somebody"
+UPLOAD = ("POST", "/api/uploads")
+
+
+@pytest.mark.parametrize(
+    ("size", "status"), [(3, 200), (BODY_LIMIT + 1, 200), (UPLOAD_LIMIT, 200), (UPLOAD_LIMIT + 1, 413)]
+)
+async def test_a_large_body_reaches_the_route_that_takes_it(wire: Wire, size: int, status: int) -> None:
+    answer = await wire.ask(request(*UPLOAD, b"x" * size, [KEY]))
+    assert status_of(answer) == status
+    if status == 200:
+        assert answer.endswith(b'{"bytes":%d}' % size)
+
+
+async def test_a_body_of_unknown_length_ends_at_the_same_limit(wire: Wire) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 100_000
+
+    url = f"http://127.0.0.1:{wire.port}/api/uploads"
+    before = wire.bytes_read
+    async with httpx.AsyncClient(verify=False) as client:  # noqa: S501 — no TLS here
+        answer = await client.post(url, content=_ending(endless(), 60), headers={"authorization": "Bearer x"})
+        assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+        again = await client.post(url, content=b"1234", headers={"authorization": "Bearer x"})
+    assert again.json() == {"bytes": 4}
+    assert wire.bytes_read - before > UPLOAD_LIMIT
+
+
+async def test_who_is_not_known_is_refused_before_their_body_is_read(wire: Wire) -> None:
+    whole = request(*UPLOAD, b"x" * 4_000_000)
+    async with asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+        writer.write(whole[:1_000])
+        assert status_of(await reader.readuntil(b"\r\n\r\n")) == 401
+        writer.transport.abort()
+
+
+async def test_every_other_address_and_method_keeps_its_limit(wire: Wire) -> None:
+    for method, path in (("PUT", "/api/uploads"), ("POST", "/api/uploads/more"), ("POST", "/api/notes/uploads")):
+        answer = await wire.ask(request(method, path, b"x" * (BODY_LIMIT + 1), [KEY]))
+        assert status_of(answer) == 413
+
+
+async def test_an_upload_that_leaves_in_the_middle_is_missed_by_nobody(wire: Wire) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    writer.write(request(*UPLOAD, b"x" * 200_000, [KEY])[:-3])
+    await writer.drain()
+    writer.close()
+    assert status_of(await wire.ask(request(*UPLOAD, b"1", [KEY]))) == 200
+
+
+async def test_encoded_uploads_are_refused(wire: Wire) -> None:
+    answer = await wire.ask(request(*UPLOAD, b"x", [KEY, "Content-Encoding: gzip"]))
+    assert status_of(answer) == 415
+
+
+async def _ending(pieces: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
+    for _ in range(most):
+        yield await anext(pieces)
 
 
 def _scope(path: str, query: str) -> Scope:

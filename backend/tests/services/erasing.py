@@ -15,7 +15,7 @@ from backend.models.namespace import Namespace
 from backend.models.tenant import Caller, Role
 from backend.ports import IndexPoint
 from backend.services.access_service import AccessService
-from backend.services.erasure_job import KIND, ErasureJob
+from backend.services.erasure_job import KIND, ErasureJob, KeptAudio
 from backend.services.erasure_service import ErasureService
 from backend.services.run_registry import RunRegistry
 from backend.stores.database import Database
@@ -44,6 +44,7 @@ class House:
         self.runs = RunRegistry()
         self.orders = 0
         self.forgotten = 0
+        self.audio: KeptAudio | None = None
         self.service = ErasureService(database, self.access, self.runs, self._ordered)
 
     def _ordered(self) -> None:
@@ -76,7 +77,7 @@ class House:
         """What the relay does, without its pauses; the failures."""
         async with self.database.worker() as worker:
             claimed = await worker.claim_deliveries(timedelta(seconds=30), 10, [KIND])
-        job = ErasureJob(self.database, self.index, self.scrubber, self.clock, [self._forget])
+        job = ErasureJob(self.database, self.index, self.scrubber, self.clock, [self._forget], self.audio)
         failures = dict(await job.deliver(claimed))
         async with self.database.worker() as worker:
             await worker.delivered([one.id for one in claimed if one.id not in failures])

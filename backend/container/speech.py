@@ -1,0 +1,76 @@
+"""The composition of voices and ears: whoever has a key, the voice of this machine, and the audio that is kept."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backend.gateways.audio_files import DiskAudioFiles
+from backend.services.session_audio import SessionAudio
+from backend.services.speakers import Speakers
+from backend.services.speech_service import SpeechService
+
+if TYPE_CHECKING:
+    from backend.ports import Clock, SpeechToText, TextToSpeech
+    from backend.services.janitor import Job
+    from backend.settings import Settings
+    from backend.stores.database import Database
+    from backend.telemetry import Metrics
+
+_SWEEP_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechParts:
+    """Who speaks and listens, and what sessions sound like."""
+
+    speech: SpeechService
+    recordings: SessionAudio
+
+    def jobs(self) -> list[Job]:
+        """What is to be done now and then."""
+        return [(_SWEEP_SECONDS, self.recordings.sweep)]
+
+
+def open_speech(
+    stack: AsyncExitStack, settings: Settings, database: Database, clock: Clock, metrics: Metrics
+) -> SpeechParts:
+    """Voices, closed with the stack. Nothing of them is loaded or started before somebody speaks."""
+    speakers = Speakers(
+        _voices(settings, clock),
+        _ears(settings, clock),
+        settings.voice_aliases,
+        clock,
+        stands_in=settings.speaks_locally,
+    )
+    stack.push_async_callback(speakers.close)
+    speech = SpeechService(database, speakers, metrics)
+    recordings = SessionAudio(database, speech, DiskAudioFiles(settings.data_dir.resolve() / "audio"))
+    stack.push_async_callback(recordings.close)
+    return SpeechParts(speech, recordings)
+
+
+def _voices(settings: Settings, clock: Clock) -> dict[str, TextToSpeech]:
+    from backend.gateways.local_voice import LocalVoice  # noqa: PLC0415
+
+    voices: dict[str, TextToSpeech] = {"local": LocalVoice()}
+    key = settings.elevenlabs_api_key
+    if key is not None:
+        from backend.gateways.elevenlabs_voice import ElevenLabsVoice  # noqa: PLC0415
+
+        voices["elevenlabs"] = ElevenLabsVoice(
+            base_url=settings.elevenlabs_base_url, api_key=key.get_secret_value(), clock=clock
+        )
+    return voices
+
+
+def _ears(settings: Settings, clock: Clock) -> dict[str, SpeechToText]:
+    key = settings.deepgram_api_key
+    if key is None:
+        return {}
+    from backend.gateways.deepgram_speech import DeepgramSpeech  # noqa: PLC0415
+
+    return {
+        "deepgram": DeepgramSpeech(base_url=settings.deepgram_base_url, api_key=key.get_secret_value(), clock=clock)
+    }

@@ -1,0 +1,136 @@
+"""Speakers: which provider speaks for a contract, and with which of its voices."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from backend.errors import FieldError, Invalid, SpeechError, SpeechUnavailable
+from backend.models.speech import AbsentProvider, OfferedVoice, VoiceList
+from backend.models.voice import VoiceSettings
+from backend.models.voice_providers import SPEECH_PROVIDERS
+from backend.ports import Clock, SpeechToText, TextToSpeech, Voice
+
+LOCAL = "local"
+ELEVENLABS = "elevenlabs"
+KEYS: Mapping[str, str] = {ELEVENLABS: "ELEVENLABS_API_KEY", "deepgram": "DEEPGRAM_API_KEY"}
+"""The variable that each provider's key is set by."""
+_ELEVENLABS_VOICE = re.compile(r"[A-Za-z0-9]{20}")
+_KEPT = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenVoice:
+    """Who speaks, and how; `note` says why it is not who was asked for.
+
+    `settings.voice_id` is the provider's own, but for the voice of this machine where it speaks for another.
+    """
+
+    provider: str
+    speaker: TextToSpeech
+    settings: VoiceSettings
+    note: str = ""
+
+
+class Speakers:
+    """The voices and ears that this deployment has.
+
+    `aliases` are friendly names of ElevenLabs' voices. With `stands_in` the voice of this machine speaks for a provider
+    that has no key, and says so; one that has a key and fails is never replaced.
+    """
+
+    def __init__(
+        self,
+        voices: Mapping[str, TextToSpeech],
+        ears: Mapping[str, SpeechToText],
+        aliases: Mapping[str, str],
+        clock: Clock,
+        *,
+        stands_in: bool,
+    ) -> None:
+        self._voices = voices
+        self._ears = ears
+        self._aliases = aliases
+        self._clock = clock
+        self._stands_in = stands_in
+        self._known: dict[str, tuple[datetime, Sequence[Voice]]] = {}
+        self._asking = {provider: asyncio.Lock() for provider in voices}
+
+    def choose(self, voice: VoiceSettings) -> ChosenVoice:
+        """Who speaks for a contract that says this.
+
+        Errors: `SpeechUnavailable` naming the key that is missing; `Invalid` for a voice that nobody knows.
+        """
+        speaker = self._voices.get(voice.provider)
+        if speaker is None and not self._stands_in:
+            raise _no_key(voice.provider)
+        if speaker is None:
+            note = f"{KEYS[voice.provider]} is not set: this is the voice of this machine, not of {voice.provider}."
+            return ChosenVoice(LOCAL, self._voices[LOCAL], voice, note)
+        return ChosenVoice(voice.provider, speaker, self._resolved(voice))
+
+    def ears(self, voice: VoiceSettings) -> SpeechToText:
+        """Who listens for a contract that says this. Errors: `SpeechUnavailable` naming the key that is missing."""
+        ears = self._ears.get(voice.stt_provider)
+        if ears is None:
+            raise _no_key(voice.stt_provider)
+        return ears
+
+    async def offered(self) -> VoiceList:
+        """Every voice that contracts may name; what a provider said is believed for ten minutes."""
+        voices: list[OfferedVoice] = []
+        absent = [
+            AbsentProvider(provider=one, reason=_no_key(one).detail)
+            for one in SPEECH_PROVIDERS
+            if one not in self._voices
+        ]
+        for provider in self._voices:
+            try:
+                voices += [self._offer(one) for one in await self._list(provider)]
+            except SpeechError as error:
+                absent.append(AbsentProvider(provider=provider, reason=error.detail))
+        return VoiceList(voices=voices, absent=absent)
+
+    async def close(self) -> None:
+        """Give back what the providers hold."""
+        for one in (*self._voices.values(), *self._ears.values()):
+            await one.close()
+
+    def _resolved(self, voice: VoiceSettings) -> VoiceSettings:
+        known = self._aliases.get(voice.voice_id)
+        if voice.provider != ELEVENLABS:
+            # The voice of this machine has none of these names, but knows what to do with those of other providers.
+            return voice.model_copy(update={"provider": ELEVENLABS}) if known else voice
+        if known is None and not _ELEVENLABS_VOICE.fullmatch(voice.voice_id):
+            names = ", ".join(sorted(self._aliases))
+            detail = f"is no id of an ElevenLabs voice and no alias; the aliases are {names} (NUMEN_VOICE_ALIASES)"
+            raise Invalid(f"The voice {voice.voice_id} {detail}.", [FieldError("/voice/voice_id", detail)])
+        return voice.model_copy(update={"voice_id": known or voice.voice_id})
+
+    async def _list(self, provider: str) -> Sequence[Voice]:
+        async with self._asking[provider]:
+            known = self._known.get(provider)
+            if known is None or self._clock.now() - known[0] > _KEPT:
+                known = self._known[provider] = (self._clock.now(), await self._voices[provider].voices())
+            return known[1]
+
+    def _offer(self, voice: Voice) -> OfferedVoice:
+        named = voice.voice_id if voice.provider == ELEVENLABS else None
+        return OfferedVoice(
+            provider=voice.provider,
+            voice_id=voice.voice_id,
+            name=voice.name,
+            language=voice.language,
+            description=voice.description,
+            preview_url=voice.preview_url,
+            aliases=tuple(sorted(alias for alias, known in self._aliases.items() if known == named)),
+        )
+
+
+def _no_key(provider: str) -> SpeechUnavailable:
+    key = KEYS.get(provider)
+    detail = f"{provider} is not set up here: set {key}." if key else f"{provider} is not set up here."
+    return SpeechUnavailable(detail, provider=provider)

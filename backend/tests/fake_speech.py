@@ -1,0 +1,128 @@
+"""A voice and ears that can be counted, held up and broken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from backend.errors import SpeechError
+from backend.models.voice import VoiceSettings
+from backend.ports import Transcript, Voice
+from backend.services.session_audio import SessionAudio
+from backend.services.speakers import Speakers
+from backend.services.speech_places import SpeechPlaces
+from backend.services.speech_service import SpeechService
+from backend.stores.database import Database, inside_transaction
+from backend.telemetry import Metrics
+from backend.tests.fakes import FrozenClock
+
+BYTES_A_LETTER = 64
+ALIASES = {"calm-female": "21m00Tcm4TlvDq8ikWAM", "soothing-male": "pNInz6obpgDQGcFmaJgB"}
+
+
+class FakeVoice:
+    """A `TextToSpeech`: each letter is so many bytes of it, in pieces of a word.
+
+    `fails_at` is a word with which it breaks; after the first word of a text it waits for `gate`.
+    """
+
+    def __init__(self, provider: str, voices: Sequence[str] = ("en-us", "de")) -> None:
+        self.provider = provider
+        self.known = voices
+        self.said: list[tuple[str, VoiceSettings]] = []
+        self.around: list[tuple[str, str]] = []
+        self.listed = 0
+        self.open = 0
+        self.most_open = 0
+        self.closed = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.fails_at: dict[str, SpeechError] = {}
+        self.away: SpeechError | None = None
+
+    async def speak(
+        self, text: str, voice: VoiceSettings, *, before: str = "", after: str = ""
+    ) -> AsyncGenerator[bytes]:
+        assert not inside_transaction(), "a voice was asked inside a transaction"
+        self.said.append((text, voice))
+        self.around.append((before, after))
+        self.open += 1
+        self.most_open = max(self.open, self.most_open)
+        try:
+            for number, word in enumerate(text.split()):
+                if error := self.fails_at.get(word):
+                    raise error
+                if number:
+                    await self.gate.wait()
+                yield spoken(word)
+        finally:
+            self.open -= 1
+
+    async def voices(self) -> Sequence[Voice]:
+        self.listed += 1
+        if self.away:
+            raise self.away
+        return [Voice(self.provider, one, one.title(), one) for one in self.known]
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class FakeEars:
+    """A `SpeechToText` that hears how many bytes there were."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[bytes, str, VoiceSettings]] = []
+        self.error: SpeechError | None = None
+
+    async def transcribe(self, audio: bytes, media_type: str, voice: VoiceSettings) -> Transcript:
+        assert not inside_transaction(), "ears were asked inside a transaction"
+        self.heard.append((audio, media_type, voice))
+        if self.error:
+            raise self.error
+        return Transcript(f"{len(audio)} bytes", 0.5, 1.5)
+
+    async def close(self) -> None:
+        pass
+
+
+def spoken(text: str) -> bytes:
+    """What a `FakeVoice` makes of these words."""
+    return b"".join(ord(letter).to_bytes(2, "little") * (BYTES_A_LETTER // 2) for letter in text if letter != " ")
+
+
+class Studio:
+    """Voices, ears and what is made with them. `keys` are the providers that have one."""
+
+    def __init__(
+        self,
+        database: Database,
+        files: Any,
+        *,
+        keys: Sequence[str] = ("elevenlabs", "deepgram"),
+        stands_in: bool = False,
+    ) -> None:
+        self.local, self.eleven, self.ears = (
+            FakeVoice("local"),
+            FakeVoice("elevenlabs", [*ALIASES.values()]),
+            FakeEars(),
+        )
+        voices = {"local": self.local, "elevenlabs": self.eleven}
+        self.clock = FrozenClock()
+        self.metrics = Metrics()
+        self.speakers = Speakers(
+            {name: one for name, one in voices.items() if name in ("local", *keys)},
+            {"deepgram": self.ears} if "deepgram" in keys else {},
+            ALIASES,
+            self.clock,
+            stands_in=stands_in,
+        )
+        self.places = SpeechPlaces(patience_seconds=0.2)
+        self.speech = SpeechService(database, self.speakers, self.metrics, self.places)
+        self.recordings = SessionAudio(database, self.speech, files)
+
+    @property
+    def said(self) -> list[str]:
+        """What ElevenLabs was asked to say."""
+        return [text for text, _ in self.eleven.said]
