@@ -34,7 +34,8 @@ class Workbench:
     """What every run has at hand. `prompt` is the contract's part of the system prompt.
 
     `on_text` takes each piece of the answer while it is written; without it the answer is asked for in one piece.
-    `on_event` takes the events of a run that are no text: type and data.
+    `on_event` takes the events of a run that are no text: type and data. Once `enough` is set, nobody wants to hear
+    more of the answer.
     """
 
     contract: AgentContract
@@ -47,6 +48,7 @@ class Workbench:
     on_text: Callable[[str], None] | None = None
     tools: ToolSet = field(default_factory=ToolSet)
     journal: Journal = field(default_factory=UnrecordedJournal)
+    enough: asyncio.Event | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ MessageStatus = Literal["complete", "failed", "partial", "cancelled"]
 
 class Message(BaseModel):
     """One message. An assistant's `status` says whether it was finished: `partial` (the server went down while it
-    was written), `cancelled` (stopped by request) and `failed` (the model gave an error) keep what had been said.
+    was written, or the person interrupted the voice that spoke it), `cancelled` (stopped by request) and `failed` (the
+    model gave an error) keep what had been said; of what a voice spoke, what was heard.
     """
 
     model_config = ConfigDict(

@@ -70,6 +70,17 @@ class SafetyNote(BaseModel):
     kind: CrisisKind
 
 
+class SpokenNote(BaseModel):
+    """The answer was spoken. Where it was `interrupted`, its text is what was heard of it in `played_ms`."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra={"examples": [{"interrupted": True, "played_ms": 2140}]}
+    )
+
+    interrupted: bool
+    played_ms: int = Field(ge=0)
+
+
 METADATA_EXAMPLE: JsonDict = {
     "memory_confidence": 0.0,
     "message_count": 2,
@@ -111,6 +122,7 @@ class ReplyMetadata(BaseModel):
     agent_version: str
     tools: list[ToolUse] = []
     safety: SafetyNote | None = None
+    voice: SpokenNote | None = None
 
 
 class ChatReply(BaseModel):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from backend.models.voice import VoiceSettings
 
@@ -34,13 +35,21 @@ class Transcript:
     seconds: float
 
 
+OnSaid = Callable[[int, float], None]
+"""So many characters of the text have been said, words and all, when so many seconds of its audio are over."""
+
+
 class TextToSpeech(Protocol):
     """A provider of voices. Errors: `SpeechUnavailable`, `SpeechTimeout`, `SpeechFailed`."""
 
-    def speak(self, text: str, voice: VoiceSettings, *, before: str = "", after: str = "") -> AsyncGenerator[bytes]:
+    def speak(
+        self, text: str, voice: VoiceSettings, *, before: str = "", after: str = "", on_said: OnSaid | None = None
+    ) -> AsyncGenerator[bytes]:
         """PCM16 of one sentence or more as it comes, in pieces of whole samples; whoever stops early closes it.
 
-        `voice.voice_id` is the provider's own. `before` and `after` are said around it, for the melody.
+        `voice.voice_id` is the provider's own. `before` and `after` are said around it, for the melody. `on_said` is
+        told the end of each word in order, no later than the piece of audio in which it ends; a provider that does not
+        know calls it never.
         """
         ...
 
@@ -53,8 +62,58 @@ class TextToSpeech(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SpeechBegan:
+    """Somebody began to make sounds like speech, so many seconds into the audio."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WordsHeard:
+    """Words, until so many seconds into the audio. Only `final` ones stay as they are, each given once.
+
+    With `ends_turn` the person has stopped talking; the text may be empty then.
+    """
+
+    text: str
+    final: bool
+    ends_turn: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """No more words for a while, the last ones at so many seconds: the end of a turn that had no other sign."""
+
+    seconds: float
+
+
+HeardEvent: TypeAlias = SpeechBegan | WordsHeard | SpeechEnded
+
+
+class Listening(Protocol):
+    """Ears that are open. Errors, of all: as above, once the provider is lost."""
+
+    async def hear(self, pcm: bytes) -> None:
+        """Give it the next audio, PCM16."""
+        ...
+
+    async def finalize(self) -> None:
+        """What was given is all of a turn: have it written down now. A `WordsHeard` that ends the turn follows."""
+        ...
+
+    def events(self) -> AsyncIterator[HeardEvent]:
+        """What is heard, as it is; ends when the provider closes in good order."""
+        ...
+
+
 class SpeechToText(Protocol):
-    """A provider of ears for whole recordings. Errors: as above."""
+    """A provider of ears. Errors: as above."""
+
+    def listen(self, voice: VoiceSettings) -> AbstractAsyncContextManager[Listening]:
+        """Ears for one conversation, kept open through silence until the block ends."""
+        ...
 
     async def transcribe(self, audio: bytes, media_type: str, voice: VoiceSettings) -> Transcript:
         """What was said in a recording (`audio/wav`, `audio/mpeg`, `audio/ogg`, `audio/webm`)."""

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from backend.models.run import ChatReply, ChatRequest, Run
 from backend.models.tenant import Caller
+from backend.services.hearing import Hearing
 from backend.services.live_run import LiveRun
 from backend.services.run_driver import RunDriver
 from backend.stores.runs import CHAT, RunNature
@@ -44,9 +45,14 @@ class AgentInteractionService:
         *,
         streaming: bool = True,
         nature: RunNature = CHAT,
+        hearing: Hearing | None = None,
     ) -> LiveRun:
         """Begin a turn and return it while it runs; a repeated request joins or replays its first run.
 
+        With a `hearing` a voice speaks the answer, and it is stored when it is known how much of it was heard.
+
         Errors: those of `TurnLedger.open`, `ShuttingDown`.
         """
-        return await self._driver.start(caller, agent_id, request, operation_id, streaming=streaming, nature=nature)
+        return await self._driver.start(
+            caller, agent_id, request, operation_id, streaming=streaming, nature=nature, hearing=hearing
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 from backend.errors import NumenError
@@ -12,7 +13,7 @@ from backend.models.run import ReplyMetadata, TokenUsage
 from backend.ports import Interaction, Memory, MemoryContext, ModelReply
 from backend.services.conversation_window import Window, window
 from backend.services.desk import Desk, Ended, SessionProgress
-from backend.services.run_outcomes import receipt_of, whole_answer
+from backend.services.run_outcomes import receipt_of, spoken_note, whole_answer
 from backend.services.turn_ledger import Along, Kept, OpenTurn
 from backend.stores.database import Database, TenantTransaction
 
@@ -37,6 +38,7 @@ class ChatWork:
         spoken = _window(desk)
         bench = desk.workbench(turn.message, spoken.messages)
         state = await desk.agent.run(Turn(**bench, history=spoken.messages, summary=spoken.summary, interview=progress))
+        await self._heard(desk)
         ended = self._answered(desk, spoken, state)
         if session_id is None:
             return ended
@@ -65,9 +67,18 @@ class ChatWork:
 
         return store
 
+    async def _heard(self, desk: Desk) -> None:
+        """A spoken answer is what was heard of it, which is known when it was played, or broken off."""
+        hearing = desk.run.hearing
+        if hearing is not None:
+            hearing.written.set()
+            await hearing.wait()
+
     def _answered(self, desk: Desk, spoken: Window, state: TurnState) -> Ended:
         turn, choice = desk.turn, desk.choice
         answer = state["reply"]  # type: ignore[typeddict-item]
+        if desk.run.hearing is not None and desk.run.hearing.interrupted:
+            answer = replace(answer, text=desk.run.kept_text)
         found = state.get("memory", MemoryContext())
         exchange = state.get("exchange")
         metadata = ReplyMetadata(
@@ -85,6 +96,7 @@ class ChatWork:
             run_id=turn.ids.run_id,
             agent_version=turn.begun.version,
             tools=exchange.used if exchange is not None else [],
+            voice=spoken_note(desk.run),
         )
         outcome, reply = whole_answer(desk.run, turn, answer.text, metadata, spoken)
         return Ended(outcome, reply, self._kept(turn, desk.agent.contract, answer, found))

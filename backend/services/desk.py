@@ -80,6 +80,7 @@ class Desk:
             "on_text": self.write if self.streaming else None,
             "tools": self.tools,
             "journal": self.journal,
+            "enough": None if self.run.hearing is None else self.run.hearing.cut,
         }
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from backend.errors import NumenError
 from backend.models.events import RESUMED, TERMINAL, Mark, Place, ServerEvent, events_after
 from backend.models.run import ChatReply
+from backend.services.hearing import Hearing
 
 StopReason = Literal["cancelled", "shutdown"]
 
@@ -18,13 +19,23 @@ class LiveRun:
     """One turn. Written by the task that drives it, read by any number of listeners, each at its own pace.
 
     Listeners hold a place, not a queue: a slow one gets larger pieces, and costs no memory. Of a `recorded` run, with
-    which another server may go on, they are told only what is stored.
+    which another server may go on, they are told only what is stored. With a `hearing` a voice speaks the answer, and
+    what is stored of it is what was heard.
     """
 
-    def __init__(self, run_id: UUID, tenant_id: UUID, user_id: UUID, *, recorded: bool = False) -> None:
+    def __init__(
+        self,
+        run_id: UUID,
+        tenant_id: UUID,
+        user_id: UUID,
+        *,
+        recorded: bool = False,
+        hearing: Hearing | None = None,
+    ) -> None:
         self.run_id = run_id
         self.tenant_id = tenant_id
         self.user_id = user_id
+        self.hearing = hearing
         self.text = ""
         self.marks: list[Mark] = []
         self.has_steps = False
@@ -33,6 +44,11 @@ class LiveRun:
         self._stored: Place | None = Place() if recorded else None
         self._ended: asyncio.Future[ChatReply | None] = asyncio.get_running_loop().create_future()
         self._waiting: list[asyncio.Future[None]] = []
+
+    @property
+    def kept_text(self) -> str:
+        """What would be stored of the answer if it ended now."""
+        return self.text if self.hearing is None else self.hearing.part_of(self.text)
 
     def write(self, text: str) -> None:
         """More of the answer."""

@@ -18,6 +18,7 @@ from backend.models.run import ChatReply, ChatRequest, Run, RunKind
 from backend.models.tenant import Caller
 from backend.ports import LanguageModel, Memory, Toolbox, ToolRequest, ToolSet
 from backend.services.desk import Desk, Ended, Work
+from backend.services.hearing import Hearing
 from backend.services.identifiers import new_id
 from backend.services.live_run import LiveRun
 from backend.services.model_catalog import ModelCatalog
@@ -76,8 +77,11 @@ class RunDriver:
         *,
         streaming: bool = True,
         nature: RunNature = CHAT,
+        hearing: Hearing | None = None,
     ) -> LiveRun:
         """Begin a run and return it while it goes on; a repeated request joins or replays its first run.
+
+        With a `hearing` a voice speaks the answer, and it is stored when it is known how much of it was heard.
 
         Errors: those of `TurnLedger.open`, `ShuttingDown`.
         """
@@ -97,7 +101,7 @@ class RunDriver:
         if isinstance(opened, StoredRun):
             self._give_back(queue)
             return _replayed(caller, opened)
-        run = self._live(opened)
+        run = self._live(opened, hearing)
         self._set_off(self._drive(run, opened, known, queue, streaming=streaming))
         return run
 
@@ -127,8 +131,9 @@ class RunDriver:
         if queue is not None:
             self._turns.give_back(queue)
 
-    def _live(self, turn: OpenTurn) -> LiveRun:
-        run = LiveRun(turn.ids.run_id, turn.caller.tenant_id, turn.caller.user_id, recorded=_recorded(turn))
+    def _live(self, turn: OpenTurn, hearing: Hearing | None = None) -> LiveRun:
+        caller = turn.caller
+        run = LiveRun(turn.ids.run_id, caller.tenant_id, caller.user_id, recorded=_recorded(turn), hearing=hearing)
         self._runs.add(run)
         return run
 
@@ -261,7 +266,7 @@ class RunDriver:
             return False
         if ended == "waits":
             return await self._pause(run, turn)
-        await self._ledger.let_go(turn, run.text, run.marks)
+        await self._ledger.let_go(turn, run.kept_text, run.marks)
         return False
 
     async def _pause(self, run: LiveRun, turn: OpenTurn) -> bool:
@@ -306,7 +311,7 @@ class RunDriver:
     async def _keep(self, run: LiveRun, turn: OpenTurn, pause: float) -> None:
         while True:
             with suppress(DatabaseUnavailable):  # the lease outlives short outages
-                marks, text = len(run.marks), run.text
+                marks, text = len(run.marks), run.kept_text
                 stop = await self._ledger.keep(turn, text, run.marks[:marks])
                 if stop is None or stop:
                     run.stop("cancelled" if stop else "shutdown")

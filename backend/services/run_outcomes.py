@@ -8,7 +8,7 @@ from typing import Any
 from backend.errors import NumenError, RunStopped
 from backend.models.events import Mark
 from backend.models.message import MessageStatus
-from backend.models.run import ChatReply, ReplyMetadata, Run, RunStatus
+from backend.models.run import ChatReply, ReplyMetadata, Run, RunStatus, SpokenNote
 from backend.ports import MemoryContext
 from backend.services.conversation_window import Window
 from backend.services.live_run import LiveRun, StopReason
@@ -20,7 +20,7 @@ from backend.stores.runs import Outcome, StoredRun
 def whole_answer(
     run: LiveRun, turn: OpenTurn, text: str, metadata: ReplyMetadata, spoken: Window
 ) -> tuple[Outcome, ChatReply]:
-    """A turn that was answered."""
+    """A turn that was answered; of an answer that a voice spoke, as far as it was heard."""
     reply = ChatReply(
         thread_id=turn.ids.thread_id,
         agent_id=turn.ids.agent_id,
@@ -31,7 +31,7 @@ def whole_answer(
     told = reply.model_dump(mode="json", exclude={"response"})
     outcome = Outcome(
         content=text,
-        message_status="complete",
+        message_status="partial" if run.hearing is not None and run.hearing.interrupted else "complete",
         run_status="completed",
         metadata=told["metadata"],
         marks=[*run.marks, Mark("message.completed", len(text), told)],
@@ -39,6 +39,12 @@ def whole_answer(
         summarized_through=spoken.summarized_through,
     )
     return outcome, reply
+
+
+def spoken_note(run: LiveRun) -> SpokenNote | None:
+    """How an answer was heard that a voice spoke; None for every other."""
+    hearing = run.hearing
+    return None if hearing is None else SpokenNote(interrupted=hearing.interrupted, played_ms=hearing.played_ms)
 
 
 def started(turn: OpenTurn) -> dict[str, Any]:
@@ -75,8 +81,8 @@ def failure_of(run: LiveRun, turn: OpenTurn, error: NumenError) -> Outcome:
     told = error_body(error)
     data = {**told, "run_id": str(turn.ids.run_id), "thread_id": str(turn.ids.thread_id)}
     return Outcome(
-        content=run.text,
-        message_status="cancelled" if cancelled else _status_of(error, run.text),
+        content=run.kept_text,
+        message_status="cancelled" if cancelled else _status_of(error, run.kept_text),
         run_status="cancelled" if cancelled else "failed",
         metadata={"error": told, "run_id": str(turn.ids.run_id), "agent_version": turn.begun.version},
         marks=[*run.marks, Mark("run.failed", len(run.text), data)],

@@ -11,7 +11,7 @@ from backend.models.run import CrisisKind, ReplyMetadata, SafetyNote, TokenUsage
 from backend.services.conversation_window import Window
 from backend.services.desk import Ended, SessionProgress
 from backend.services.live_run import LiveRun
-from backend.services.run_outcomes import whole_answer
+from backend.services.run_outcomes import spoken_note, whole_answer
 from backend.services.turn_ledger import OpenTurn
 from backend.stores.database import TenantTransaction
 from backend.telemetry import Metrics, get_logger
@@ -58,6 +58,9 @@ class SafetyDesk:
         self._metrics.crisis_total.labels(kind).inc()
         text = self._gate.reply(kind)
         run.write(text)
+        if run.hearing is not None:
+            run.hearing.written.set()
+            await run.hearing.wait()
         metadata = ReplyMetadata(
             message_count=turn.begun.count_after,
             model=_MODEL,
@@ -67,9 +70,10 @@ class SafetyDesk:
             run_id=turn.ids.run_id,
             agent_version=turn.begun.version,
             safety=SafetyNote(kind=kind),
+            voice=spoken_note(run),
         )
         unfolded = Window((), turn.begun.summary, turn.begun.summarized_through)
-        outcome, reply = whole_answer(run, turn, text, metadata, unfolded)
+        outcome, reply = whole_answer(run, turn, run.kept_text, metadata, unfolded)
         return Ended(outcome, reply, along=lambda tx: self._store(tx, turn, kind))
 
     async def _store(self, tx: TenantTransaction, turn: OpenTurn, kind: CrisisKind) -> None:

@@ -14,12 +14,15 @@ from backend.graphs.journal import StepCall, StepResult
 from backend.graphs.prompt import quoted
 from backend.graphs.state import Workbench
 from backend.graphs.tool_arguments import ArgumentsRefused, read_arguments
+from backend.graphs.until import until
 from backend.models.run import ToolUse
 from backend.ports import ModelReply, ModelRequest, PromptMessage, Task, TextDelta, ToolCall, Usage
 
 MOST_ROUNDS = 8
 MOST_CALLS = 16
 LONGEST_RESULT = 20_000
+INTERRUPTED = "interrupted"
+"""The `finish_reason` of an answer of which the person has heard enough."""
 _LONGEST_SHOWN = 2_000
 _ENOUGH = "You have used all the tool calls of this turn. Answer now with what you have, and say what is missing."
 
@@ -78,15 +81,18 @@ async def _call(bench: Workbench, request: ModelRequest, *, after: bool) -> Mode
     if bench.on_text is None:
         return await bench.model.complete(request)
     reply: ModelReply | None = None
+    said: list[str] = []
     async with aclosing(bench.model.stream(request)) as pieces:
-        async for piece in pieces:
+        async for piece in until(bench.enough, pieces):
             if not isinstance(piece, TextDelta):
                 reply = piece
                 continue
-            if after:  # what was said before the tools were called is a paragraph of its own
+            if after and not said:  # what was said before the tools were called is a paragraph of its own
                 bench.on_text("\n\n")
-                after = False
+            said.append(piece.text)
             bench.on_text(piece.text)
+    if reply is None and bench.enough is not None and bench.enough.is_set():
+        return ModelReply("".join(said), request.provider, request.model, finish_reason=INTERRUPTED)
     if reply is None:
         raise ModelFailed("The model's answer stopped before it was finished.")
     return reply
