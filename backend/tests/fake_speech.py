@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from backend.errors import SpeechError
 from backend.models.voice import VoiceSettings
-from backend.ports import Transcript, Voice
+from backend.ports import HeardEvent, Transcript, Voice
 from backend.services.session_audio import SessionAudio
 from backend.services.speakers import Speakers
 from backend.services.speech_places import SpeechPlaces
 from backend.services.speech_service import SpeechService
 from backend.stores.database import Database, inside_transaction
 from backend.telemetry import Metrics
+from backend.tests.fake_listening import FakeListening
 from backend.tests.fakes import FrozenClock
 
 BYTES_A_LETTER = 64
@@ -70,11 +72,55 @@ class FakeVoice:
 
 
 class FakeEars:
-    """A `SpeechToText` that hears how many bytes there were."""
+    """A `SpeechToText` that hears how many bytes there were in a recording, and in a conversation what a test says.
+
+    `error` breaks recordings, `away` the opening of a conversation, which also waits for `gate`. `at_finalize` are
+    the words that end a turn which was ended by hand; None leaves it to the test.
+    """
 
     def __init__(self) -> None:
         self.heard: list[tuple[bytes, str, VoiceSettings]] = []
         self.error: SpeechError | None = None
+        self.away: SpeechError | None = None
+        self.at_finalize: str | None = ""
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.listenings: list[FakeListening] = []
+        self._opened = asyncio.Event()
+
+    @property
+    def open(self) -> int:
+        """How many conversations are listened to."""
+        return sum(not one.closed for one in self.listenings)
+
+    @property
+    def now(self) -> FakeListening:
+        """The conversation that was opened last."""
+        return self.listenings[-1]
+
+    async def say(self, *events: HeardEvent) -> None:
+        """These are heard in the conversation that was opened last, once there is one."""
+        await self._opened.wait()
+        await self.now.say(*events)
+
+    async def break_down(self, error: SpeechError) -> None:
+        """The provider is lost in the conversation that was opened last, once there is one."""
+        await self._opened.wait()
+        await self.now.break_down(error)
+
+    @asynccontextmanager
+    async def listen(self, voice: VoiceSettings) -> AsyncGenerator[FakeListening]:
+        assert not inside_transaction(), "ears were opened inside a transaction"
+        await self.gate.wait()
+        if self.away:
+            raise self.away
+        listening = FakeListening(voice, self.at_finalize)
+        self.listenings.append(listening)
+        self._opened.set()
+        try:
+            yield listening
+        finally:
+            await listening.close()
 
     async def transcribe(self, audio: bytes, media_type: str, voice: VoiceSettings) -> Transcript:
         assert not inside_transaction(), "ears were asked inside a transaction"
