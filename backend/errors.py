@@ -26,7 +26,11 @@ NumenError
 │   ├── IndexUnavailable     the search index of memories does not answer
 │   │   └── IndexMissing     it answers, and has no collection: it was wiped
 │   ├── EmbedderUnavailable  texts cannot be turned into vectors right now
-│   └── RunStopped           the turn was ended before its answer was whole; what had been said is kept
+│   ├── RunStopped           the turn was ended before its answer was whole; what had been said is kept
+│   └── TooManyConversations the tenant talks with so many agents already
+├── ConversationEnded        a conversation by voice cannot go on
+│   ├── ConversationIdle     nothing came from the client
+│   └── ConversationOver     it has lasted as long as one may
 ├── ModelError               the language model did not answer; the user's message is kept
 │   ├── ModelUnavailable     dead, refusing, rate limiting, breaker open, or its key is missing
 │   ├── ModelTimeout         slower than its deadline
@@ -289,6 +293,22 @@ class RunTooLong(NumenError):
 
 class RunStopped(Unavailable):
     code, title = "run-stopped", "The run was stopped"
+
+
+class TooManyConversations(Unavailable):
+    code, title = "too-many-conversations", "Too many conversations at once"
+
+
+class ConversationEnded(NumenError):
+    code, title = "conversation-ended", "The conversation has ended"
+
+
+class ConversationIdle(ConversationEnded):
+    code, title = "conversation-idle", "Nobody is there"
+
+
+class ConversationOver(ConversationEnded):
+    code, title = "conversation-over", "The conversation has lasted long enough"
 
 
 class BrokenWall(NumenError):

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     elevenlabs_base_url: str = Field(default="https://api.elevenlabs.io", alias="ELEVENLABS_BASE_URL")
     deepgram_api_key: SecretStr | None = Field(default=None, alias="DEEPGRAM_API_KEY")
     deepgram_base_url: str = Field(default="https://api.deepgram.com", alias="DEEPGRAM_BASE_URL")
+    voice_idle_seconds: float = Field(default=60.0, gt=0, le=3600, alias="NUMEN_VOICE_IDLE_SECONDS")
+    voice_session_seconds: float = Field(default=1800.0, gt=0, le=86400, alias="NUMEN_VOICE_SESSION_SECONDS")
+    voice_sessions_per_tenant: int = Field(default=50, ge=1, le=10000, alias="NUMEN_VOICE_SESSIONS_PER_TENANT")
     voice_aliases: dict[str, str] = Field(default=VOICE_ALIASES, alias="NUMEN_VOICE_ALIASES")
 
     body_limit_bytes: int = Field(default=1_000_000, ge=1_000, alias="NUMEN_BODY_LIMIT_BYTES")

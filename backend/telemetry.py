@@ -10,7 +10,8 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
 from types import TracebackType
@@ -20,7 +21,9 @@ from weakref import WeakSet
 import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 from structlog.typing import FilteringBoundLogger, Processor
 
 LogContext = Mapping[str, str]
@@ -266,7 +269,29 @@ class _Console:
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+_SPOKEN = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10)
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
+
+
+class RecentTimes(Collector):
+    """Quantiles of what was measured lately, for whoever has no histogram_quantile: a gauge by label and quantile."""
+
+    def __init__(self, name: str, meaning: str, label: str, *, keeps: int = 500) -> None:
+        self._name, self._meaning, self._label, self._keeps = name, meaning, label, keeps
+        self._times: dict[str, deque[float]] = {}
+
+    def add(self, of: str, seconds: float) -> None:
+        """One more."""
+        self._times.setdefault(of, deque(maxlen=self._keeps)).append(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """Prometheus' hook."""
+        told = GaugeMetricFamily(self._name, self._meaning, labels=[self._label, "quantile"])
+        for of, times in self._times.items():
+            ordered = sorted(times)
+            for quantile in (0.5, 0.95):
+                told.add_metric([of, str(quantile)], ordered[min(len(ordered) - 1, int(quantile * len(ordered)))])
+        yield told
 
 
 class Metrics:
@@ -311,6 +336,12 @@ class Metrics:
             "schedule_missed_total", "Ticks of schedules that passed while no server was there.", **space
         )
         self.sse_streams = Gauge("sse_streams", "Event streams that clients listen to.", **space)
+        self.voice_sessions = Gauge("voice_sessions", "Conversations by voice that go on now.", **space)
+        self.voice_stage_seconds = Histogram(
+            "voice_stage_seconds", "Time of a spoken turn's stages.", ("stage",), buckets=_SPOKEN, **space
+        )
+        self._voice_recent = RecentTimes("numen_voice_recent_seconds", "The stages of the last spoken turns.", "stage")
+        self.registry.register(self._voice_recent)
         self._requests: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
         self._count_memory(space)
 
@@ -341,6 +372,13 @@ class Metrics:
         count, observe = bound
         count()
         observe(seconds)
+
+    def spoken_turn(self, milliseconds: Mapping[str, int | None]) -> None:
+        """How long the stages of a spoken turn took, by stage; None where one did not happen."""
+        for stage, value in milliseconds.items():
+            if value is not None:
+                self.voice_stage_seconds.labels(stage).observe(value / 1000)
+                self._voice_recent.add(stage, value / 1000)
 
     def watch_pool(self, size: Callable[[], float], idle: Callable[[], float], limit: float) -> None:
         """Ask the pool of database connections whenever somebody asks us."""

@@ -50,6 +50,8 @@ from backend.services.speech_service import SpeechService
 from backend.services.task_service import TaskService
 from backend.services.thread_manager import ThreadManager
 from backend.services.turn_ledger import TurnLedger
+from backend.services.voice.voice_service import VoiceLimits, VoiceService
+from backend.services.voice.voice_session import Limits
 from backend.services.webhook_service import WebhookService
 from backend.stores.database import Database, open_pool
 from backend.stores.roles import Logins
@@ -93,6 +95,7 @@ class Container:
     runs: RunService
     sessions: SessionService
     speech: SpeechService
+    voice: VoiceService
     session_audio: SessionAudio
     schedules: ScheduleService
     webhooks: WebhookService
@@ -199,6 +202,7 @@ async def open_container(settings: Settings, metrics: Metrics) -> AsyncGenerator
         scheduler = Scheduler(database, scheduled.wake, metrics)
         await _set_to_work(stack, container, janitor, scheduler, extracting, erasing, scheduled)
         stack.push_async_callback(grounds.registry.close, settings.shutdown_seconds / 2)
+        stack.callback(container.voice.close)
         yield container
 
 
@@ -241,6 +245,7 @@ def _furnished(
     grounds: _Grounds, parts: RunParts, access: AccessService, relay: OutboxRelay, erasing: OutboxRelay
 ) -> Container:
     database, memory, clock = grounds.database, grounds.memory, grounds.clock
+    threads = ThreadManager(database)
     check = ContractCheck(grounds.catalog, grounds.model.names, grounds.servers)
     return Container(
         settings=grounds.settings,
@@ -248,7 +253,7 @@ def _furnished(
         access=access,
         idempotency=IdempotencyService(database),
         agents=AgentService(database, check, relay, clock),
-        threads=ThreadManager(database),
+        threads=threads,
         interactions=parts.interactions,
         memories=MemoryService(database, memory.engine),
         receipts=ReceiptService(database, memory.engine),
@@ -257,6 +262,7 @@ def _furnished(
         runs=parts.runs,
         sessions=SessionService(database, parts.interactions, parts.driver),
         speech=grounds.speech.speech,
+        voice=_voice(grounds, parts, threads),
         session_audio=grounds.speech.recordings,
         schedules=ScheduleService(database),
         webhooks=WebhookService(database, parts.tasks.start_order, clock),
@@ -265,6 +271,15 @@ def _furnished(
         memory=memory,
         metrics=grounds.metrics,
     )
+
+
+def _voice(grounds: _Grounds, parts: RunParts, threads: ThreadManager) -> VoiceService:
+    settings = grounds.settings
+    limits = VoiceLimits(
+        Limits(settings.voice_idle_seconds, settings.voice_session_seconds), settings.voice_sessions_per_tenant
+    )
+    speech, registry = grounds.speech.speech, grounds.registry
+    return VoiceService(parts.interactions, threads, speech, registry, grounds.metrics, limits)
 
 
 async def _set_to_work(

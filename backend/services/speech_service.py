@@ -13,6 +13,7 @@ from backend.models.speech import Heard, PreviewRequest, VoiceList
 from backend.models.tenant import Caller
 from backend.models.voice import VoiceSettings
 from backend.models.voice_providers import SPEECH_PROVIDERS
+from backend.ports import SpeechToText
 from backend.ports.speech import SAMPLE_BYTES, SAMPLE_RATE
 from backend.services.flowing_audio import FlowingAudio
 from backend.services.speakers import ChosenVoice, Speakers
@@ -69,7 +70,7 @@ class SpeechService:
 
         Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`; `Invalid` for an agent without a voice.
         """
-        return voice_of(await self._contract(caller, agent_id))
+        return voice_of(await self.contract(caller, agent_id))
 
     async def hear(self, caller: Caller, voice: VoiceSettings, audio: bytes, media_type: str) -> Heard:
         """What was said in a recording, in the language and by the model of these settings.
@@ -86,6 +87,10 @@ class SpeechService:
                 raise
         self._count(voice.stt_provider, "ok")
         return Heard(text=heard.text, confidence=heard.confidence, seconds=heard.seconds, provider=voice.stt_provider)
+
+    def ears(self, voice: VoiceSettings) -> SpeechToText:
+        """Who listens for these settings. Errors: `SpeechUnavailable` naming the key that is missing."""
+        return self._speakers.ears(voice)
 
     def chosen(self, voice: VoiceSettings) -> ChosenVoice:
         """Who speaks for these settings. Errors: those of `Speakers.choose`."""
@@ -128,7 +133,8 @@ class SpeechService:
                     async for piece in pieces:
                         yield piece
 
-    async def _contract(self, caller: Caller, agent_id: UUID) -> AgentContract:
+    async def contract(self, caller: Caller, agent_id: UUID) -> AgentContract:
+        """The contract of an agent that can be talked to. Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`."""
         async with self._database.tenant(caller.tenant_id) as tx:
             record = await tx.agents.get(agent_id)
         if record is None:
