@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from backend.container.memory import MemoryParts, erasing_relay, extracting_relay, memory_jobs, open_memory, warm_up
 from backend.container.runs import RunGround, RunParts, build_runs
-from backend.container.speech import SpeechParts, open_speech
+from backend.container.speech import SpeechParts, build_voice, open_speech
 from backend.container.tools import build_toolbox, open_tool_servers
 from backend.embedded.data_folder import DataFolderLock
 from backend.embedded.postgres import EmbeddedPostgres
@@ -50,8 +50,7 @@ from backend.services.speech_service import SpeechService
 from backend.services.task_service import TaskService
 from backend.services.thread_manager import ThreadManager
 from backend.services.turn_ledger import TurnLedger
-from backend.services.voice.voice_service import VoiceLimits, VoiceService
-from backend.services.voice.voice_session import Limits
+from backend.services.voice.voice_service import VoiceService
 from backend.services.webhook_service import WebhookService
 from backend.stores.database import Database, open_pool
 from backend.stores.roles import Logins
@@ -262,7 +261,7 @@ def _furnished(
         runs=parts.runs,
         sessions=SessionService(database, parts.interactions, parts.driver),
         speech=grounds.speech.speech,
-        voice=_voice(grounds, parts, threads),
+        voice=build_voice(grounds.settings, grounds.speech, parts.interactions, threads, grounds.registry),
         session_audio=grounds.speech.recordings,
         schedules=ScheduleService(database),
         webhooks=WebhookService(database, parts.tasks.start_order, clock),
@@ -271,15 +270,6 @@ def _furnished(
         memory=memory,
         metrics=grounds.metrics,
     )
-
-
-def _voice(grounds: _Grounds, parts: RunParts, threads: ThreadManager) -> VoiceService:
-    settings = grounds.settings
-    limits = VoiceLimits(
-        Limits(settings.voice_idle_seconds, settings.voice_session_seconds), settings.voice_sessions_per_tenant
-    )
-    speech, registry = grounds.speech.speech, grounds.registry
-    return VoiceService(parts.interactions, threads, speech, registry, grounds.metrics, limits)
 
 
 async def _set_to_work(

@@ -10,10 +10,15 @@ from backend.gateways.audio_files import DiskAudioFiles
 from backend.services.session_audio import SessionAudio
 from backend.services.speakers import Speakers
 from backend.services.speech_service import SpeechService
+from backend.services.voice.voice_service import VoiceLimits, VoiceService
+from backend.services.voice.voice_session import Limits
 
 if TYPE_CHECKING:
     from backend.ports import Clock, SpeechToText, TextToSpeech
+    from backend.services.agent_interaction_service import AgentInteractionService
     from backend.services.janitor import Job
+    from backend.services.run_registry import RunRegistry
+    from backend.services.thread_manager import ThreadManager
     from backend.settings import Settings
     from backend.stores.database import Database
     from backend.telemetry import Metrics
@@ -27,6 +32,7 @@ class SpeechParts:
 
     speech: SpeechService
     recordings: SessionAudio
+    metrics: Metrics
 
     def jobs(self) -> list[Job]:
         """What is to be done now and then."""
@@ -48,7 +54,20 @@ def open_speech(
     speech = SpeechService(database, speakers, metrics)
     recordings = SessionAudio(database, speech, DiskAudioFiles(settings.data_dir.resolve() / "audio"))
     stack.push_async_callback(recordings.close)
-    return SpeechParts(speech, recordings)
+    return SpeechParts(speech, recordings, metrics)
+
+
+def build_voice(
+    settings: Settings,
+    parts: SpeechParts,
+    interactions: AgentInteractionService,
+    threads: ThreadManager,
+    registry: RunRegistry,
+) -> VoiceService:
+    """Conversations by voice, within the settings' limits."""
+    each = Limits(settings.voice_idle_seconds, settings.voice_session_seconds)
+    limits = VoiceLimits(each, settings.voice_sessions_per_tenant)
+    return VoiceService(interactions, threads, parts.speech, registry, parts.metrics, limits)
 
 
 def _voices(settings: Settings, clock: Clock) -> dict[str, TextToSpeech]:

@@ -1,4 +1,4 @@
-"""Whose turn it is: what was heard becomes turns, and a sound becomes an interruption or turns out to be nothing. Pure."""
+"""Whose turn it is: what was heard becomes turns, sounds are words or turn out to be nothing. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from backend.ports import HeardEvent, SpeechBegan, WordsHeard
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+")
-_BACKCHANNELS = frozenset(
-    ["ah", "aha", "ahem", "eh", "er", "erm", "ha", "hah", "haha", "hm", "hmm", "hmmm", "huh", "mh", "mhm", "mm", "mmm", "mm-hm", "mm-hmm", "mmhm", "mmhmm", "oh", "ooh", "uh", "uh-huh", "uhhuh", "um", "umm", "äh", "ähm", "öhm"]
-)
+_BACKCHANNELS = frozenset({
+    "ah", "aha", "ahem", "eh", "er", "erm", "ha", "hah", "haha", "hm", "hmm", "hmmm", "huh", "mh", "mhm", "mm", "mmm",
+    "mm-hm", "mm-hmm", "mmhm", "mmhmm", "oh", "ooh", "uh", "uh-huh", "uhhuh", "um", "umm", "äh", "ähm", "öhm",
+})  # fmt: skip
 """Sounds with which people show that they listen; who makes them does not want to be let speak."""
 
 

@@ -29,8 +29,8 @@ from backend.telemetry import Metrics
 class VoiceLimits:
     """Of every conversation, and how many a tenant may have at once in this process."""
 
-    each: Limits = Limits()
-    of_one_tenant: int = 50
+    each: Limits
+    of_one_tenant: int
 
 
 class VoiceService:
@@ -43,14 +43,14 @@ class VoiceService:
         speech: SpeechService,
         registry: RunRegistry,
         metrics: Metrics,
-        limits: VoiceLimits | None = None,
+        limits: VoiceLimits,
     ) -> None:
         self._interactions = interactions
         self._threads = threads
         self._speech = speech
         self._registry = registry
         self._metrics = metrics
-        self._limits = limits or VoiceLimits()
+        self._limits = limits
         self._open: set[VoiceSession] = set()
         self._of: Counter[UUID] = Counter()
 
@@ -120,5 +120,6 @@ class VoiceService:
 def _refuse_without_chat(contract: AgentContract) -> None:
     if contract.type not in CONVERSATIONAL_TYPES:
         raise AgentNotConversational(
-            f"An agent of type {contract.type} works by itself and does not talk: start it with POST /agents/{{id}}/runs."
+            f"An agent of type {contract.type} works by itself and does not talk: start it with POST "
+            f"/agents/{{id}}/runs."
         )
