@@ -27,11 +27,11 @@ class Start(FrozenModel):
     the handshake carried it. `user` is your own id of the person you speak for, as in the header Numen-User.
     """
 
-    model_config = example(type="start", token="numen_sk_...", user="customer-42")
+    model_config = example(type="start", token="numen_sk_...", user="customer-42")  # noqa: S106 — shows the shape
 
     type: Literal["start"]
-    token: Annotated[str, Field(min_length=1, max_length=LONGEST_TOKEN, repr=False)] | None = None
-    user: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    token: str | None = Field(default=None, min_length=1, max_length=LONGEST_TOKEN, repr=False)
+    user: str | None = Field(default=None, min_length=1, max_length=200)
 
 
 class Stop(FrozenModel):
@@ -193,7 +193,7 @@ class TurnMetrics(FrozenModel):
 
 
 class VoiceError(FrozenModel):
-    """Something went wrong; when the conversation cannot go on, the socket is closed after it. `code` as in problems."""
+    """Something went wrong; the socket is closed after it where nothing can go on. `code` as in problems."""
 
     model_config = example(
         type="error",
