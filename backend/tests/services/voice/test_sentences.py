@@ -14,8 +14,8 @@ from backend.services.voice.sentences import LONGEST_FIRST, LONGEST_WORD, Senten
 PIECES = st.sampled_from(
     [
         " ", "  ", "\n", "\n\n", ".", "!", "?", "…", "...", '"', "”", ")", "»", "*", ",", ";", ":", "—", "。", "！",
-        "Dr.", "e.g.", "3.5", "$29.50", "J.", "hello", "World", "a", "I", "好的", "- ", "1. ", "🙂", "x" * 130, "word " * 40,
-        "one, two " * 12,
+        "Dr.", "e.g.", "3.5", "$29.50", "J.", "hello", "World", "a", "I", "好的", "- ", "1. ", "🙂", "x" * 130,
+        "word " * 40, "one, two " * 12,
     ]
 )  # fmt: skip
 ANSWERS = st.lists(PIECES | st.text(max_size=8), max_size=60).map("".join)
