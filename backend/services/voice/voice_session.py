@@ -32,8 +32,6 @@ from backend.services.voice.ears import Ears
 from backend.services.voice.spoken_turn import Heard, Mouth, Reason, SpokenTurn
 from backend.services.voice.turn_taking import Said, Sound, TurnTaking, Understood, only_listens
 
-DOUBT_SECONDS = 2.0
-"""How long a sound may turn out to be words, before the agent goes on."""
 _TURN_ENDS_SECONDS = 10.0
 _MOST_WAITING = 500
 
@@ -43,10 +41,13 @@ Say = Callable[[str, UUID | None, Hearing], Awaitable[LiveRun]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In seconds: how long nothing may come from a client, and how long a conversation lasts."""
+    """In seconds: how long nothing may come from a client, how long a conversation lasts, and how long a sound may turn
+    out to be words before the agent goes on.
+    """
 
     idle_seconds: float = 60.0
     session_seconds: float = 1_800.0
+    doubt_seconds: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,7 @@ class VoiceSession:
         if self._turn is None or not self._answering or self._turn.cut or self._held:
             return
         self._held = True
-        self._doubt_ends = asyncio.get_running_loop().call_later(DOUBT_SECONDS, self._no_words)
+        self._doubt_ends = asyncio.get_running_loop().call_later(self._talk.limits.doubt_seconds, self._no_words)
         await self._turn.hold()
 
     def _no_words(self) -> None:
