@@ -189,11 +189,10 @@ def configure_logging(level: Literal["debug", "info", "warning", "error"], forma
     # At debug uvicorn's WebSocket side prints every frame, so its floor is info; its access log is ours (with route
     # templates and ids), so that one is silent.
     logging.getLogger("uvicorn").setLevel(max(threshold, logging.INFO))
-    for source in ("uvicorn", "uvicorn.error"):
+    logging.getLogger("uvicorn.sockets").setLevel(max(threshold, logging.WARNING))
+    for source, told in (("uvicorn", True), ("uvicorn.error", True), ("uvicorn.access", False)):
         logging.getLogger(source).handlers[:] = []
-        logging.getLogger(source).propagate = True
-    logging.getLogger("uvicorn.access").handlers[:] = []
-    logging.getLogger("uvicorn.access").propagate = False
+        logging.getLogger(source).propagate = told
 
 
 _made: WeakSet[Any] = WeakSet()

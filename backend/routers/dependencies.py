@@ -126,12 +126,13 @@ async def caller_of(connection: HTTPConnection) -> Caller:
     state: dict[str, Any] = connection.scope["state"]
     caller = cast("Caller | None", state.get("caller"))
     if caller is None:
-        caller = state["caller"] = await container(connection).access.authenticate(_credentials(connection))
+        caller = state["caller"] = await container(connection).access.authenticate(credentials_of(connection))
         bind_log_context(tenant_id=str(caller.tenant_id))
     return caller
 
 
-def _credentials(connection: HTTPConnection) -> Credentials:
+def credentials_of(connection: HTTPConnection) -> Credentials:
+    """What the headers say about who is calling."""
     # One walk over the raw headers. One that came twice is joined, and then is no valid value of its kind.
     found = Credentials()
     for name, value in connection.scope["headers"]:
@@ -167,10 +168,14 @@ class CallerWith(SecurityBase):
 
     async def __call__(self, connection: HTTPConnection) -> Caller:
         """The caller. Errors: `Forbidden` for a lower role, and those of `caller_of`."""
-        caller = await caller_of(connection)
-        if caller.role < self.role:
-            raise Forbidden(f"This needs the role {self.role.name.lower()}; you are {caller.role.name.lower()}.")
-        return caller
+        return at_least(self.role, await caller_of(connection))
+
+
+def at_least(role: Role, caller: Caller) -> Caller:
+    """The caller. Errors: `Forbidden` for a lower role."""
+    if caller.role < role:
+        raise Forbidden(f"This needs the role {role.name.lower()}; you are {caller.role.name.lower()}.")
+    return caller
 
 
 Viewer = Annotated[Caller, Depends(CallerWith(Role.VIEWER))]

@@ -11,6 +11,7 @@ NumenError
 ├── MalformedRequest         not HTTP
 ├── HeaderTooLarge           more header than we read
 ├── MethodNotAllowed         the address exists, the method does not
+├── UpgradeRequired          the address is a WebSocket's, and this was no handshake of one
 ├── NotAcceptedByFramework   anything else the framework refuses; carries its own status
 ├── NotFound
 │   ├── RouteNotFound        no such address
@@ -98,6 +99,12 @@ class MethodNotAllowed(NumenError):
     """The address exists, the method does not."""
 
     code, title = "method-not-allowed", "This address does not take this method"
+
+
+class UpgradeRequired(NumenError):
+    """The address is a WebSocket's, and this was no handshake of one."""
+
+    code, title = "upgrade-required", "This address is a WebSocket's"
 
 
 class NotAcceptedByFramework(NumenError):

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import orjson
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,6 +22,7 @@ from starlette.types import Scope
 
 from backend.errors import (
     Conflict,
+    ConversationEnded,
     DatabaseUnavailable,
     FieldError,
     Forbidden,
@@ -37,6 +38,7 @@ from backend.errors import (
     SpeechTimeout,
     SpeechUnavailable,
     ToolError,
+    TooManyConversations,
     Unauthenticated,
     Unavailable,
 )
@@ -55,6 +57,7 @@ from backend.routers.http_errors import (
     RequestTimeout,
     RouteNotFound,
     UnsupportedMedia,
+    UpgradeRequired,
 )
 from backend.routers.validation import refused_values
 from backend.telemetry import current_request_id
@@ -87,6 +90,8 @@ KINDS: dict[type[NumenError], Kind] = {
     SpeechTimeout: Kind(504, "Try again, or say less at once."),
     SpeechUnavailable: Kind(503, "Try again later; the detail names the setting when a key is missing."),
     ToolError: Kind(502, "Look at the run's steps, and at the server of the tool."),
+    TooManyConversations: Kind(429, "End another conversation, or try again later."),
+    ConversationEnded: Kind(409, "Begin another conversation; the thread goes on where this one ended."),
     MalformedUrl: Kind(400, "Percent-encode the address as UTF-8, without control characters."),
     MalformedBody: Kind(400, "Send one JSON document in UTF-8; NaN, Infinity and lone surrogates are not JSON."),
     MalformedRequest: Kind(400, "Send HTTP/1.1."),
@@ -96,6 +101,7 @@ KINDS: dict[type[NumenError], Kind] = {
     BodyTooLarge: Kind(413, "Send less at once."),
     UnsupportedMedia: Kind(415, "Send `Content-Type: application/json`, and no Content-Encoding."),
     RangeNotSatisfiable: Kind(416, "Ask for bytes before the end; `length` says where that is."),
+    UpgradeRequired: Kind(426, "Connect with a WebSocket client."),
     HeaderTooLarge: Kind(431, "Send a shorter header."),
     NotAcceptedByFramework: Kind(400, "Read the detail."),
 }
@@ -146,6 +152,8 @@ def problem_response(
     retry_after = error.context.get("retry_after", _RETRY_SECONDS if status == 503 else None)
     if isinstance(retry_after, int | float):
         sent["retry-after"] = str(max(0, math.ceil(retry_after)))
+    if status == 426:
+        sent["upgrade"], sent["connection"] = "websocket", "upgrade"
     if status == 401:
         sent["www-authenticate"] = "Webhook-Signature" if isinstance(error, SignatureRefused) else "Bearer"
     return Response(_written(body), status, sent, PROBLEM_MEDIA_TYPE)
@@ -165,6 +173,7 @@ def install_problems(app: FastAPI) -> None:
     """
     app.add_exception_handler(NumenError, _on_numen_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(WebSocketRequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.openapi = _with_problem_schema(app.openapi)
 
@@ -236,7 +245,8 @@ async def _on_numen_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
-    return problem_response(refused_values(cast("RequestValidationError", error)), request.scope)
+    refused = cast("RequestValidationError | WebSocketRequestValidationError", error)
+    return problem_response(refused_values(refused), request.scope)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -52,7 +52,9 @@ class RequestGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            refusal = unreadable_address(scope) if scope["type"] == "websocket" else None
+            app = self.app if refusal is None else problem_response(refusal, scope)
+            await app(scope, receive, send)
             return
         length: bytes | None = None
         encoding: bytes | None = None

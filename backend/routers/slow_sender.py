@@ -14,12 +14,15 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from backend.errors import NumenError
-from backend.routers.http_errors import HeaderTooLarge, MalformedRequest, RequestTimeout
+from backend.routers.http_errors import HeaderTooLarge, MalformedRequest, MalformedUrl, RequestTimeout
 from backend.routers.problems import PROBLEM_MEDIA_TYPE, instance_of, problem_body, status_of
 from backend.telemetry import get_logger
 
 HEADER_LIMIT_BYTES = 65_536
 _LINGER_SECONDS = 0.5
+# What the parser of WebSockets' handshakes takes, with room for what stands around name and value.
+_MOST_LINES, _LONGEST_LINE = 128, 8_100
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 # Java's client offers HTTP/2 with its first request, and httptools drops the body of a request that offers an upgrade.
 _OFFER = b"\r\nUpgrade: h2c"
 
@@ -54,6 +57,7 @@ class _DeadlineProtocol(HttpToolsProtocol):
     _paused_at: float | None = None
     _excused = 0.0
     _refused = False
+    _upgraded = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -71,6 +75,9 @@ class _DeadlineProtocol(HttpToolsProtocol):
         if _OFFER in data and self._phase is _Phase.NOTHING:
             data = _without_offer(data)
         super().data_received(data)
+        if self._upgraded:
+            self._disarm()
+            return
         if self.flow.read_paused:
             self._paused_at = self.loop.time()
         if self.transport.is_closing() or self._refused:
@@ -107,6 +114,27 @@ class _DeadlineProtocol(HttpToolsProtocol):
         self._phase = _Phase.NOTHING
         self._disarm()
         super().on_message_complete()
+
+    def _should_upgrade(self) -> bool:
+        # Another method's, or an older version's, is an offer that need not be taken: the request is answered as it is.
+        parser = cast("Any", self.parser)
+        return parser.get_method() == b"GET" and parser.get_http_version() == "1.1" and super()._should_upgrade()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over to WebSockets, unless their parser could not answer."""
+        lines = [self.url, *(name + value for name, value in self.headers)]
+        body = any(name in _BODY_HEADERS and value != b"0" for name, value in self.headers)
+        if self._answering() or self.pipeline:
+            self._refuse(MalformedRequest("Wait for the answer to the request before, then send the handshake."))
+        elif not self.url.isascii():
+            self._refuse(MalformedUrl("The address must be percent-encoded."))
+        elif len(lines) > _MOST_LINES or len(max(lines, key=len)) > _LONGEST_LINE:
+            self._refuse(HeaderTooLarge(f"A handshake has {_MOST_LINES} lines of {_LONGEST_LINE} bytes at most."))
+        elif body:
+            self._refuse(MalformedRequest("A handshake has no body."))
+        else:
+            super().handle_websocket_upgrade()
+            self._upgraded = True
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(MalformedRequest(f"{msg} The connection is closed."))

@@ -12,7 +12,7 @@ class TrailingSlash:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             path: str = scope["path"]
             if len(path) > 1 and path[-1] == "/" and path[-2] != "/":
                 scope["path"] = path[:-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast, get_args
 
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from pydantic_core.core_schema import ErrorType
 
 from backend.errors import FieldError, Invalid
@@ -18,10 +18,11 @@ _LONGEST_DETAIL = 500
 Context = Mapping[str, Any]
 
 
-def refused_values(error: RequestValidationError) -> Invalid:
+def refused_values(error: RequestValidationError | WebSocketRequestValidationError) -> Invalid:
     """The domain's error for a request that FastAPI found invalid."""
     found = cast("Sequence[Mapping[str, Any]]", error.errors())
-    errors = [_refused(one, error.body) for one in found[:_MOST_ERRORS]]
+    body = error.body if isinstance(error, RequestValidationError) else None
+    errors = [_refused(one, body) for one in found[:_MOST_ERRORS]]
     if len(found) == 1:
         return Invalid(f"{_place(errors[0])} {errors[0].detail}.", errors)
     beyond = f" (the first {_MOST_ERRORS} are listed)" if len(found) > _MOST_ERRORS else ""

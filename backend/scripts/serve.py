@@ -20,7 +20,9 @@ import uvloop
 from backend.container import Container, open_container, system_caller
 from backend.errors import Misconfigured
 from backend.main import create_app
+from backend.models.voice_frames import FRAME_BYTES
 from backend.routers.slow_sender import deadline_protocol
+from backend.routers.socket_protocol import SocketProtocol
 from backend.scripts.create_default_agents import create_default_agents
 from backend.scripts.default_agents import load_default_agents
 from backend.scripts.seed_data import seed
@@ -34,10 +36,12 @@ class HouseServer(uvicorn.Server):
     def __init__(self, settings: Settings, container: Container) -> None:
         super().__init__(_config(settings, container))
         self._runs = container.runs
+        self._voice = container.voice
         self._patience = settings.shutdown_seconds / 2
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no new connections, end the runs, and wait until everybody has been answered."""
+        """Take no new connections, end conversations and runs, and wait until everybody has been answered."""
+        self._voice.close()
         ending = asyncio.create_task(self._runs.end_all(self._patience))
         await super().shutdown(sockets)
         await ending
@@ -92,7 +96,9 @@ def _config(settings: Settings, container: Container) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(settings, container),
         http=deadline_protocol(settings.header_seconds, settings.body_seconds),
-        ws="none",
+        ws=SocketProtocol,
+        ws_max_size=FRAME_BYTES,
+        ws_per_message_deflate=False,  # audio does not get smaller, and each socket would keep a dictionary
         log_config=None,
         access_log=False,
         server_header=False,

@@ -27,6 +27,7 @@ LONGEST_FILE = 400
 SEAMS = {
     "backend/routers/problems.py",
     "backend/routers/request_context.py",
+    "backend/routers/voice_socket.py",
     "backend/services/janitor.py",
     "backend/services/outbox_relay.py",
     "backend/services/run_driver.py",
