@@ -18,6 +18,7 @@ from backend.gateways.speech_fault import FOREIGN, SpeechFault, SpeechFaults, tw
 from backend.gateways.text_cleaner import clean
 from backend.models.voice import VoiceSettings
 from backend.ports import Clock, Voice
+from backend.ports.speech import OnSaid
 
 if TYPE_CHECKING:
     from elevenlabs.text_to_speech.client import AsyncTextToSpeechClient
@@ -100,7 +101,13 @@ class ElevenLabsVoice:
         )
 
     async def speak(
-        self, text: str, voice: VoiceSettings, *, before: str = "", after: str = ""
+        self,
+        text: str,
+        voice: VoiceSettings,
+        *,
+        before: str = "",
+        after: str = "",
+        on_said: OnSaid | None = None,  # noqa: ARG002 — yet
     ) -> AsyncGenerator[bytes]:
         """PCM16 as it comes; nothing for a text without a word. Errors: as the port says."""
         if not text.strip():

@@ -11,7 +11,7 @@ from backend.gateways.espeak_child import COMMAND, ChildGone, EspeakChild
 from backend.gateways.espeak_voices import PROVIDER, EspeakVoice, espeak_voice
 from backend.gateways.spoken_text import spoken_pieces, spoken_text
 from backend.models.voice import VoiceSettings
-from backend.ports.speech import SAMPLE_RATE, Voice
+from backend.ports.speech import SAMPLE_RATE, OnSaid, Voice
 
 PROCESSES = 2
 SENTENCE_SECONDS = 20.0
@@ -47,6 +47,7 @@ class LocalVoice:
         *,
         before: str = "",  # noqa: ARG002 — espeak-ng knows no melody beyond a sentence
         after: str = "",  # noqa: ARG002
+        on_said: OnSaid | None = None,  # noqa: ARG002 — yet
     ) -> AsyncGenerator[bytes]:
         """PCM16 at 16 kHz, with the pause that follows a sentence; nothing for a text without words.
 

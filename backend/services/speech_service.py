@@ -14,7 +14,7 @@ from backend.models.tenant import Caller
 from backend.models.voice import VoiceSettings
 from backend.models.voice_providers import SPEECH_PROVIDERS
 from backend.ports import SpeechToText
-from backend.ports.speech import SAMPLE_BYTES, SAMPLE_RATE
+from backend.ports.speech import SAMPLE_BYTES, SAMPLE_RATE, OnSaid
 from backend.services.flowing_audio import FlowingAudio
 from backend.services.speakers import ChosenVoice, Speakers
 from backend.services.speech_places import SpeechPlaces
@@ -96,11 +96,18 @@ class SpeechService:
         """Who speaks for these settings. Errors: those of `Speakers.choose`."""
         return self._speakers.choose(voice)
 
-    async def speak(self, tenant_id: UUID, voice: ChosenVoice, said: Utterance) -> AsyncGenerator[bytes]:
-        """PCM16 of one piece of text; close it when you stop early. Errors: `SpeechError`s."""
+    async def speak(
+        self, tenant_id: UUID, voice: ChosenVoice, said: Utterance, *, on_said: OnSaid | None = None
+    ) -> AsyncGenerator[bytes]:
+        """PCM16 of one piece of text; close it when you stop early. Errors: `SpeechError`s.
+
+        `on_said` is told where the words end, if the provider knows.
+        """
         _outside_of_transactions()
         async with self._places.one(tenant_id):
-            source = voice.speaker.speak(said.text, voice.settings, before=said.before, after=said.after)
+            source = voice.speaker.speak(
+                said.text, voice.settings, before=said.before, after=said.after, on_said=on_said
+            )
             room = round((_LONGEST_LETTER_SECONDS * len(said.text) + _LEEWAY_SECONDS) * SAMPLE_RATE) * SAMPLE_BYTES
             try:
                 async with aclosing(source):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from backend.errors import SpeechError
 from backend.models.voice import VoiceSettings
 from backend.ports import HeardEvent, Transcript, Voice
+from backend.ports.speech import SAMPLE_BYTES, SAMPLE_RATE, OnSaid
 from backend.services.session_audio import SessionAudio
 from backend.services.speakers import Speakers
 from backend.services.speech_places import SpeechPlaces
@@ -20,6 +22,7 @@ from backend.tests.fake_listening import FakeListening
 from backend.tests.fakes import FrozenClock
 
 BYTES_A_LETTER = 64
+_WORD = re.compile(r"\S+")
 ALIASES = {"calm-female": "21m00Tcm4TlvDq8ikWAM", "soothing-male": "pNInz6obpgDQGcFmaJgB"}
 
 
@@ -44,19 +47,24 @@ class FakeVoice:
         self.away: SpeechError | None = None
 
     async def speak(
-        self, text: str, voice: VoiceSettings, *, before: str = "", after: str = ""
+        self, text: str, voice: VoiceSettings, *, before: str = "", after: str = "", on_said: OnSaid | None = None
     ) -> AsyncGenerator[bytes]:
         assert not inside_transaction(), "a voice was asked inside a transaction"
         self.said.append((text, voice))
         self.around.append((before, after))
         self.open += 1
         self.most_open = max(self.open, self.most_open)
+        made = 0
         try:
-            for number, word in enumerate(text.split()):
+            for number, found in enumerate(_WORD.finditer(text)):
+                word = found[0]
                 if error := self.fails_at.get(word):
                     raise error
                 if number:
                     await self.gate.wait()
+                made += len(word) * BYTES_A_LETTER
+                if on_said:
+                    on_said(found.end(), made / SAMPLE_BYTES / SAMPLE_RATE)
                 yield spoken(word)
         finally:
             self.open -= 1
