@@ -105,7 +105,7 @@ class SpokenAnswer:
             return
         self._held = False
         if self._dropped:
-            word = self._timeline.word_began(self._playback.heard // BYTES_A_MS) * BYTES_A_MS
+            word = self._timeline.word_began(self._playback.surely // BYTES_A_MS) * BYTES_A_MS
             self._playback.rewind(max(word, self._audio_from))
             self._announced = self._ended = False
         self._news.set()
@@ -190,7 +190,7 @@ class SpokenAnswer:
             await self._socket.play(frame)
 
     def _forget(self) -> None:
-        surely = self._playback.heard - _KEPT_BEHIND - self._audio_from
+        surely = self._playback.surely - _KEPT_BEHIND - self._audio_from
         if surely > _KEPT_BEHIND:
             del self._audio[:surely]
             self._audio_from += surely
