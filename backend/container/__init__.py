@@ -244,7 +244,7 @@ def _furnished(
     grounds: _Grounds, parts: RunParts, access: AccessService, relay: OutboxRelay, erasing: OutboxRelay
 ) -> Container:
     database, memory, clock = grounds.database, grounds.memory, grounds.clock
-    threads = ThreadManager(database)
+    threads, sessions = ThreadManager(database), SessionService(database, parts.interactions, parts.driver)
     check = ContractCheck(grounds.catalog, grounds.model.names, grounds.servers)
     return Container(
         settings=grounds.settings,
@@ -259,9 +259,9 @@ def _furnished(
         erasures=ErasureService(database, access, grounds.registry, erasing.wake),
         tasks=parts.tasks,
         runs=parts.runs,
-        sessions=SessionService(database, parts.interactions, parts.driver),
+        sessions=sessions,
         speech=grounds.speech.speech,
-        voice=build_voice(grounds.settings, grounds.speech, parts.interactions, threads, grounds.registry),
+        voice=build_voice(grounds.settings, grounds.speech, parts.interactions, threads, sessions, grounds.registry),
         session_audio=grounds.speech.recordings,
         schedules=ScheduleService(database),
         webhooks=WebhookService(database, parts.tasks.start_order, clock),

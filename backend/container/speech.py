@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from backend.services.agent_interaction_service import AgentInteractionService
     from backend.services.janitor import Job
     from backend.services.run_registry import RunRegistry
+    from backend.services.session_service import SessionService
     from backend.services.thread_manager import ThreadManager
     from backend.settings import Settings
     from backend.stores.database import Database
@@ -62,12 +63,13 @@ def build_voice(
     parts: SpeechParts,
     interactions: AgentInteractionService,
     threads: ThreadManager,
+    sessions: SessionService,
     registry: RunRegistry,
 ) -> VoiceService:
     """Conversations by voice, within the settings' limits."""
     each = Limits(settings.voice_idle_seconds, settings.voice_session_seconds)
     limits = VoiceLimits(each, settings.voice_sessions_per_tenant)
-    return VoiceService(interactions, threads, parts.speech, registry, parts.metrics, limits)
+    return VoiceService(interactions, threads, sessions, parts.speech, registry, parts.metrics, limits)
 
 
 def _voices(settings: Settings, clock: Clock) -> dict[str, TextToSpeech]:

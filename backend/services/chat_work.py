@@ -38,7 +38,7 @@ class ChatWork:
         spoken = _window(desk)
         bench = desk.workbench(turn.message, spoken.messages)
         state = await desk.agent.run(Turn(**bench, history=spoken.messages, summary=spoken.summary, interview=progress))
-        await self._heard(desk)
+        state = await _heard(desk, state)
         ended = self._answered(desk, spoken, state)
         if session_id is None:
             return ended
@@ -67,18 +67,9 @@ class ChatWork:
 
         return store
 
-    async def _heard(self, desk: Desk) -> None:
-        """A spoken answer is what was heard of it, which is known when it was played, or broken off."""
-        hearing = desk.run.hearing
-        if hearing is not None:
-            hearing.written.set()
-            await hearing.wait()
-
     def _answered(self, desk: Desk, spoken: Window, state: TurnState) -> Ended:
         turn, choice = desk.turn, desk.choice
         answer = state["reply"]  # type: ignore[typeddict-item]
-        if desk.run.hearing is not None and desk.run.hearing.interrupted:
-            answer = replace(answer, text=desk.run.kept_text)
         found = state.get("memory", MemoryContext())
         exchange = state.get("exchange")
         metadata = ReplyMetadata(
@@ -123,6 +114,16 @@ class ChatWork:
 def _session_of(turn: OpenTurn) -> UUID | None:
     named = turn.nature.detail.get("session_id")
     return None if named is None else UUID(named)
+
+
+async def _heard(desk: Desk, state: TurnState) -> TurnState:
+    """A spoken answer is what was heard of it, which is known when it was played, or broken off."""
+    hearing, reply = desk.run.hearing, state.get("reply")
+    if hearing is None or reply is None:
+        return state
+    hearing.written.set()
+    await hearing.wait()
+    return {**state, "reply": replace(reply, text=desk.run.kept_text)} if hearing.interrupted else state
 
 
 def _window(desk: Desk) -> Window:

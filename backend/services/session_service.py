@@ -13,7 +13,7 @@ from backend.models.interview import Interview
 from backend.models.interview_progress import InterviewProgress
 from backend.models.message import Message
 from backend.models.page import Cursor, Page
-from backend.models.run import ChatReply, ChatRequest, Run
+from backend.models.run import ChatRequest, Run
 from backend.models.session import (
     Session,
     SessionCreate,
@@ -24,7 +24,9 @@ from backend.models.session import (
 )
 from backend.models.tenant import Caller
 from backend.services.agent_interaction_service import AgentInteractionService
+from backend.services.hearing import Hearing
 from backend.services.identifiers import new_id
+from backend.services.live_run import LiveRun
 from backend.services.run_driver import RunDriver
 from backend.services.script_writer import ScriptOrder, recorded_parts
 from backend.services.session_agents import interviewer, writer
@@ -80,8 +82,30 @@ class SessionService:
     async def say(self, caller: Caller, session_id: UUID, message: str, operation_id: UUID | None = None) -> Session:
         """What the person says in the interview, answered; how far it has come is stored with the answer.
 
-        Errors: `SessionNotFound`, `SessionState`, and those of a chat's turn; `ApprovalPending` when the agent's answer
-        waits for a tool call that somebody has to agree to.
+        Errors: those of `begin_turn`, and of a chat's turn; `ApprovalPending` when the agent's answer waits for a tool
+        call that somebody has to agree to.
+        """
+        run = await self.begin_turn(caller, session_id, message, operation_id, streaming=False)
+        if await run.reply() is None:
+            raise ApprovalPending(
+                "The answer waits until somebody has agreed to a tool call, or refused it: see the run's approvals.",
+                run_id=str(run.run_id),
+            )
+        return await self.get(caller, session_id)
+
+    async def begin_turn(
+        self,
+        caller: Caller,
+        session_id: UUID,
+        message: str,
+        operation_id: UUID | None = None,
+        *,
+        streaming: bool = True,
+        hearing: Hearing | None = None,
+    ) -> LiveRun:
+        """What the person says in the interview; the run goes on. With a `hearing` a voice speaks the answer.
+
+        Errors: `SessionNotFound`, `SessionState`, and those of `AgentInteractionService.start`.
         """
         async with self._database.tenant(caller.tenant_id) as tx:
             session = (await _visible(tx, caller, session_id)).session
@@ -96,15 +120,9 @@ class SessionService:
             message=message, thread_id=session.intake_thread_id, metadata={"session_id": str(session_id)}
         )
         nature = RunNature(detail={"session_id": str(session_id)})
-        reply = await self._interactions.process_interaction(
-            person, session.intake_agent_id, request, operation_id, nature
+        return await self._interactions.start(
+            person, session.intake_agent_id, request, operation_id, streaming=streaming, nature=nature, hearing=hearing
         )
-        if not isinstance(reply, ChatReply):
-            raise ApprovalPending(
-                "The answer waits until somebody has agreed to a tool call, or refused it: see the run's approvals.",
-                run_id=str(reply.id),
-            )
-        return await self.get(caller, session_id)
 
     async def consent(
         self, caller: Caller, session_id: UUID, *, accepted: bool, operation_id: UUID | None = None

@@ -182,7 +182,9 @@ class Call:
 def voice_service(server: OneServer, studio: Studio, limits: Limits = QUICK, most: int = 5) -> VoiceService:
     """Conversations over these services."""
     each = VoiceLimits(limits, most)
-    return VoiceService(server.interactions, server.threads, studio.speech, server.registry, server.metrics, each)
+    return VoiceService(
+        server.interactions, server.threads, server.sessions, studio.speech, server.registry, server.metrics, each
+    )
 
 
 @asynccontextmanager
@@ -193,6 +195,7 @@ async def call(
     *,
     agent: UUID | None = None,
     thread: UUID | None = None,
+    session: UUID | None = None,
     limits: Limits = QUICK,
     studio: Studio | None = None,
     service: VoiceService | None = None,
@@ -201,7 +204,7 @@ async def call(
     studio = studio or Studio(database, None)
     made = Call(server, studio, caller, service or voice_service(server, studio, limits))
     agent = agent or await server.agent(caller, **TALKS)
-    made.going = asyncio.create_task(made.service.converse(caller, agent, thread, made.person))
+    made.going = asyncio.create_task(made.service.converse(caller, agent, thread, made.person, session_id=session))
     try:
         await made.person.is_told("ready")
         yield made

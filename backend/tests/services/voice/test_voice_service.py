@@ -16,12 +16,14 @@ from backend.errors import (
     ConversationOver,
     Invalid,
     NumenError,
+    SessionNotFound,
     ShuttingDown,
     SpeechFailed,
     SpeechUnavailable,
     ThreadNotFound,
     TooManyConversations,
 )
+from backend.models.session import SessionCreate
 from backend.models.tenant import Caller
 from backend.models.voice_frames import Start
 from backend.ports import SpeechBegan
@@ -32,6 +34,8 @@ from backend.stores.database import Database
 from backend.tests.factories import TenantFactory
 from backend.tests.fake_speech import Studio, spoken
 from backend.tests.fakes import calls, says, waits
+from backend.tests.services.interviewing import ANSWERS, default_agents
+from backend.tests.services.interviewing import hears as understands
 from backend.tests.services.one_server import OneServer, one_server
 from backend.tests.services.using_tools import Counter
 from backend.tests.services.using_tools import call as tool_call
@@ -290,3 +294,40 @@ async def test_a_turn_that_waits_for_a_person_is_told_of(database: Database, cal
             talk.person.types("Well?")
 
             assert (await talk.person.is_told("error")).code == "approval-pending"
+
+
+# --- interviews ---
+
+
+async def test_an_interview_is_talked_through(server: OneServer, database: Database, caller: Caller) -> None:
+    intake, _ = await default_agents(server, caller)
+    session = await server.sessions.create(caller, SessionCreate())
+    server.model.then(understands(answers=ANSWERS), says("You wish to sleep through the night. Is that right?"))
+    async with call(server, database, caller, agent=intake, session=session.id) as talk:
+        assert talk.person.told[0].thread_id == session.intake_thread_id  # type: ignore[union-attr]
+        await talk.says("I want to sleep through the night, calmly, by the sea.")
+        await talk.person.is_told("message.completed")
+        server.model.then(understands(confirms=True), says("Then it is settled."))
+        await talk.says("Yes, that is right.")
+        await talk.person.is_told("message.completed", lambda told: told.turn == 2)
+
+    found = await server.sessions.get(caller, session.id)
+    assert found.stage == "complete"
+    assert found.plan is not None
+    assert found.response == "Then it is settled."
+
+
+async def test_a_session_of_another_agent_is_not_there(
+    server: OneServer, database: Database, caller: Caller, tenant: TenantFactory
+) -> None:
+    intake, therapy = await default_agents(server, caller)
+    session = await server.sessions.create(caller, SessionCreate())
+    service = voice_service(server, Studio(database, None))
+    stranger = await tenant()
+
+    with pytest.raises(SessionNotFound):
+        await service.converse(caller, therapy, None, Person(), session_id=session.id)
+    with pytest.raises(SessionNotFound):
+        await service.converse(stranger, intake, None, Person(), session_id=session.id)
+    with pytest.raises(Invalid):
+        await service.converse(caller, intake, session.intake_thread_id, Person(), session_id=session.id)
