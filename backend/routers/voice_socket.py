@@ -58,14 +58,16 @@ async def say_that_this_is_a_socket(agent_id: str) -> None:  # noqa: ARG001 — 
 
 
 @router.websocket("/agents/{agent_id}/voice")
-async def converse(socket: WebSocket, agent_id: UUID, thread_id: UUID | None = None) -> None:
-    """Talk with the agent until somebody closes."""
+async def converse(
+    socket: WebSocket, agent_id: UUID, thread_id: UUID | None = None, session_id: UUID | None = None
+) -> None:
+    """Talk with the agent until somebody closes, in a thread or in the interview of a session."""
     client = Connected(socket)
     try:
         await client.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope["subprotocols"] else None)
         _refuse_secrets(socket)
         caller = await _let_in(socket, await _started(client))
-        await container(socket).voice.converse(caller, agent_id, thread_id, client)
+        await container(socket).voice.converse(caller, agent_id, thread_id, client, session_id=session_id)
         await client.close(_DONE)
     except SocketGone:
         return  # how most conversations end
