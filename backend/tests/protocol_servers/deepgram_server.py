@@ -1,14 +1,20 @@
-"""A real HTTP server that speaks Deepgram's API for whole recordings: what it hears is scripted.
+"""A real server that speaks Deepgram's API for recordings and conversations: what it hears is scripted.
 
-What it should do wrong is said with `fault`. A key is asked for where `key` is set.
+What it should do wrong is said with `fault`, once a conversation is open with `socket_fault`. A key is asked for where
+`key` is set. What came over the sockets is in `conversations`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
+from backend.tests.protocol_servers.deepgram_ears import Utterance
+from backend.tests.protocol_servers.deepgram_socket import Conversation, DeepgramSocket, SocketFault, SocketFaultKind
 from backend.tests.protocol_servers.openai_faults import Exchange
 from backend.tests.protocol_servers.speech_audio import seconds_of_recording
 from backend.tests.protocol_servers.speech_server import SpeechRequest, SpeechServer
@@ -25,31 +31,112 @@ class DeepgramServer(SpeechServer):
         super().set_defaults()
         self.key: str | None = None
         self.confidence = 0.98
-        self._standing = DEFAULT_TRANSCRIPT
-        self._queued: list[str] = []
+        self.idle_seconds = 10.0
+        self.handshake_seconds = 0.0
+        self.keep_audio = False
+        self.answers_finalize = True
+        self.conversations: list[Conversation] = []
+        self._standing = Utterance((DEFAULT_TRANSCRIPT,))
+        self._queued: deque[Utterance] = deque()
+        self._socket_fault: SocketFault | None = None
+        self._sockets: list[DeepgramSocket] = []
+
+    @property
+    def open_ears(self) -> int:
+        """How many conversations are open now."""
+        return len(self._sockets)
 
     def hear(self, text: str) -> None:
-        """From now on this is what is heard."""
-        self._standing = text
+        """From now on this is what is heard; an empty text is noise."""
+        self._standing = Utterance((text,))
 
     def hear_once(self, *texts: str) -> None:
         """These are heard next, one by one, and then what was heard before."""
-        self._queued.extend(texts)
+        self._queued.extend(Utterance((text,)) for text in texts)
+
+    def hear_in_pieces_once(self, *pieces: str, speech_final: bool = True) -> None:
+        """This is heard next, written down piece by piece; without `speech_final` only `UtteranceEnd` ends it."""
+        self._queued.append(Utterance(pieces, speech_final))
+
+    def socket_fault(self, kind: SocketFaultKind, **options: Any) -> None:
+        """Do this wrong in every conversation that begins from now on, until `reset()`: see `SocketFault`."""
+        self._socket_fault = SocketFault(kind, **options)
+
+    def tell(self, *messages: str | bytes | dict[str, Any]) -> None:
+        """Send these now to all conversations, whatever they are."""
+        for message in messages:
+            raw = json.dumps(message) if isinstance(message, dict) else message
+            self._everywhere(lambda socket, raw=raw: socket.send(raw))
+
+    def hang_up(self, code: int, reason: str = "") -> None:
+        """Close all conversations now."""
+        self._everywhere(lambda socket: socket.close(code, reason))
+
+    def abort(self) -> None:
+        """Reset the connections of all conversations now."""
+        self._everywhere(DeepgramSocket.abort)
+
+    def wait_for_ears(self, count: int, seconds: float = 5.0) -> None:
+        """Block until so many conversations are open. Errors: `TimeoutError`."""
+        self._wait(lambda: len(self._sockets) == count, f"{count} conversations", seconds)
+
+    def wait_for_control(self, kind: str, count: int = 1, seconds: float = 5.0) -> None:
+        """Block until a message of this type came so often in the last conversation. Errors: `TimeoutError`."""
+        self._wait(
+            lambda: bool(self.conversations) and self.conversations[-1].controls.count(kind) >= count, kind, seconds
+        )
+
+    def wait_for_audio(self, size: int, seconds: float = 5.0) -> None:
+        """Block until so many bytes of audio came in the last conversation. Errors: `TimeoutError`."""
+        self._wait(lambda: bool(self.conversations) and self.conversations[-1].bytes_of_audio >= size, "audio", seconds)
 
     async def respond(self, request: SpeechRequest, exchange: Exchange) -> None:
         if self.key is not None and request.headers.get("authorization") != f"Token {self.key}":
             await _unauthorized(exchange)
-        elif request.path != LISTEN or request.method != "POST":
+        elif request.path != LISTEN or request.method not in ("GET", "POST"):
             await exchange.json(404, {"err_code": "Not Found", "err_msg": "No such path.", "request_id": "r"})
         elif request.query.get("model") not in MODELS:
             await refused(exchange, 400, "Bad Request", "Bad Request: No such model/language/tier combination found.")
+        elif request.method == "GET":
+            await self._converse(request, exchange)
         elif not request.raw:
             await refused(
                 exchange, 400, "Bad Request", "Bad Request: failed to process audio: corrupt or unsupported data"
             )
         else:
-            text = self._queued.pop(0) if self._queued else self._standing
-            await exchange.json(200, self._transcribed(text, request.raw))
+            await exchange.json(200, self._transcribed(self._next_utterance().text, request.raw))
+
+    async def _converse(self, request: SpeechRequest, exchange: Exchange) -> None:
+        if request.headers.get("upgrade", "").lower() != "websocket":
+            await refused(exchange, 400, "Bad Request", "Bad Request: this path opens a WebSocket.")
+            return
+        await asyncio.sleep(self.handshake_seconds)
+        socket = DeepgramSocket(
+            request,
+            exchange,
+            self._next_utterance,
+            idle_seconds=self.idle_seconds,
+            keep_audio=self.keep_audio,
+            answers_finalize=self.answers_finalize,
+            fault=self._socket_fault,
+        )
+        sockets = self._sockets
+        sockets.append(socket)
+        self.conversations.append(socket.conversation)
+        try:
+            await socket.serve()
+        finally:
+            sockets.remove(socket)
+
+    def _everywhere(self, do: Callable[[DeepgramSocket], None]) -> None:
+        async def all_of_them() -> None:
+            for socket in list(self._sockets):
+                do(socket)
+
+        self._run(all_of_them())
+
+    def _next_utterance(self) -> Utterance:
+        return self._queued.popleft() if self._queued else self._standing
 
     def _transcribed(self, text: str, audio: bytes) -> dict[str, Any]:
         return transcribed(text, self.confidence if text else 0.0, audio)
@@ -107,6 +194,10 @@ async def _unusable(exchange: Exchange) -> None:
     await refused(exchange, 400, "Bad Request", "Bad Request: failed to process audio: corrupt or unsupported data")
 
 
+async def _bodiless(exchange: Exchange, dg_error: str = "Bad Request") -> None:
+    await exchange.whole(400, b"", dg_error=dg_error)
+
+
 async def _status(exchange: Exchange, status: int = 500, **headers: str) -> None:
     await refused(exchange, status, "INTERNAL_SERVER_ERROR", "Something broke.", **headers)
 
@@ -134,6 +225,7 @@ DeepgramServer.wrongs = {
     "no_credits": _no_credits,
     "rate_limited": _limited,
     "unusable": _unusable,
+    "bodiless": _bodiless,
     "status": _status,
     "shape": _shape,
     "gigantic": _gigantic,
