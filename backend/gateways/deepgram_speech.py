@@ -1,14 +1,16 @@
-"""Ears of Deepgram for whole recordings."""
+"""Ears of Deepgram, for whole recordings and for conversations."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backend.gateways.answer import LARGEST_TEXT, BadAnswer, is_list
+from backend.gateways.deepgram_live import DeepgramLive, LivePatience, opened
 from backend.gateways.speech_client import LazySdk, LoadedSdk, Transport, checked_address, checked_key
 from backend.gateways.speech_fault import FOREIGN, SpeechFault, SpeechFaults, twice
 from backend.gateways.text_cleaner import clean
@@ -16,10 +18,11 @@ from backend.models.voice import VoiceSettings
 from backend.ports import Clock, Transcript
 
 if TYPE_CHECKING:
-    from deepgram.listen.v1.media.client import AsyncMediaClient
+    from deepgram.listen.v1.client import AsyncV1Client
 
 PROVIDER, NAME = "deepgram", "Deepgram"
 OFFICIAL_URL = "https://api.deepgram.com"
+LARGEST_NUMBER = 1e9
 ANY_AUDIO = "application/octet-stream"
 
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,60}")
@@ -28,9 +31,9 @@ _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,60}")
 class DeepgramSpeech:
     """`SpeechToText` over one base URL and key.
 
-    Seconds: `connect_seconds` for a connection, `total_seconds` for one recording, with the second attempt if there is
-    one. Errors: as the port says; constructing raises `Misconfigured` for an unusable URL or key. Without a key it can
-    be made, and everything it is asked for is `SpeechUnavailable`.
+    Seconds: `connect_seconds` for a connection, `total_seconds` for one recording, each with the second attempt if
+    there is one; `live` are those of a conversation. Errors: as the port says; constructing raises `Misconfigured` for
+    an unusable URL or key. Without a key it can be made, and everything it is asked for is `SpeechUnavailable`.
     """
 
     def __init__(
@@ -41,11 +44,14 @@ class DeepgramSpeech:
         base_url: str = OFFICIAL_URL,
         connect_seconds: float = 5.0,
         total_seconds: float = 60.0,
+        live: LivePatience | None = None,
         key_setting: str = "DEEPGRAM_API_KEY",
     ) -> None:
         self._key = checked_key(api_key, key_setting)
         self._base_url = checked_address(base_url, NAME)
+        self._connect_seconds = connect_seconds
         self._total_seconds = total_seconds
+        self._live = live or LivePatience()
         self._sdk = LazySdk(self._load, connect_seconds)
         self._faults = SpeechFaults(
             PROVIDER,
@@ -55,6 +61,24 @@ class DeepgramSpeech:
             connect_seconds=connect_seconds,
             clock=clock,
         )
+
+    @asynccontextmanager
+    async def listen(self, voice: VoiceSettings) -> AsyncGenerator[DeepgramLive]:
+        """Ears for one conversation; when the block is left, its socket is closed. Errors: as the port says."""
+        try:
+            if not self._key:
+                raise self._faults.keyless()
+            sdk = await self._sdk.get()
+            until = asyncio.get_running_loop().time() + self._connect_seconds
+            try:
+                async with asyncio.timeout_at(until):
+                    socket, closing = await twice(until, partial(opened, sdk.api, voice, self._faults))
+            except TimeoutError:
+                raise self._faults.too_slow("connect", self._connect_seconds) from None
+        except SpeechFault as fault:
+            raise fault.error from None
+        async with closing, DeepgramLive(socket, self._faults, self._live).running() as ears:
+            yield ears
 
     async def transcribe(self, audio: bytes, media_type: str, voice: VoiceSettings) -> Transcript:
         """What was said, with punctuation; empty where nobody spoke. Errors: as the port says."""
@@ -76,24 +100,31 @@ class DeepgramSpeech:
         """Give back connections."""
         await self._sdk.close()
 
-    def _load(self, transport: Transport) -> LoadedSdk[AsyncMediaClient]:
+    def _load(self, transport: Transport) -> LoadedSdk[AsyncV1Client]:
         # Heavy, and it reads the environment while it is imported: hence the key is always passed.
         from deepgram import AsyncDeepgramClient  # noqa: PLC0415
         from deepgram.core.api_error import ApiError  # noqa: PLC0415
         from deepgram.environment import DeepgramClientEnvironment  # noqa: PLC0415
 
+        from backend.gateways.speech_socket import SpeechSocket  # noqa: PLC0415 — it imports what the SDK does
+
         base, socket = self._base_url, f"ws{self._base_url.removeprefix('http')}"
         addresses = DeepgramClientEnvironment(base=base, production=socket, agent=socket, agent_rest=base)
         client = AsyncDeepgramClient(
-            api_key=self._key, environment=addresses, max_retries=0, httpx_client=transport, headers={}
+            api_key=self._key,
+            environment=addresses,
+            max_retries=0,
+            httpx_client=transport,
+            transport_factory=SpeechSocket,  # of the whole process, so always the same
+            headers={},
         )
-        return LoadedSdk(client.listen.v1.media, ApiError)
+        return LoadedSdk(client.listen.v1, ApiError)
 
     async def _heard(
-        self, sdk: LoadedSdk[AsyncMediaClient], audio: bytes, media_type: str, voice: VoiceSettings
+        self, sdk: LoadedSdk[AsyncV1Client], audio: bytes, media_type: str, voice: VoiceSettings
     ) -> Transcript:
         try:
-            answer = await sdk.api.transcribe_file(
+            answer = await sdk.api.media.transcribe_file(
                 request=audio,
                 model=voice.stt_model,
                 language=voice.stt_language,
@@ -129,6 +160,4 @@ def _transcript(answer: Any) -> Transcript:
 
 def _number(value: object) -> float:
     """A number from zero on; zero for anything else."""
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return 0.0
-    return max(0.0, float(value))
+    return float(value) if isinstance(value, int | float) and 0 <= value < LARGEST_NUMBER else 0.0

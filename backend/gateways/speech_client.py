@@ -84,12 +84,18 @@ def checked_address(base_url: str, name: str) -> str:
     return base_url.rstrip("/")
 
 
+@cache
+def trusted() -> ssl.SSLContext:
+    """The certificates we trust, read once: that takes longer than all the rest of making a client."""
+    return httpx.create_ssl_context()
+
+
 def _transport(connect_seconds: float) -> Transport:
     return httpx.AsyncClient(
         timeout=None,  # noqa: S113 — the SDKs send their own with each request, see `_only_connecting`
         limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_SECONDS),
         follow_redirects=False,
-        verify=_trusted(),
+        verify=trusted(),
         headers={"Accept-Encoding": "identity"},
         event_hooks={"request": [_only_connecting(connect_seconds)], "response": [_bounded]},
     )
@@ -130,9 +136,3 @@ class _BoundedBytes(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """The certificates we trust, read once: that takes longer than all the rest of making a client."""
-    return httpx.create_ssl_context()

@@ -46,11 +46,33 @@ _CONNECTION_REASONS: Final = (
     ((socket.gaierror,), "its host name is not known", True),
     ((httpx.ProxyError,), "the proxy on the way does not answer", True),
     ((httpx.PoolTimeout,), "all the connections to it are in use", False),
-    ((httpx.ConnectError,), "nobody accepts connections at its address", True),
+    ((httpx.ConnectError, ConnectionRefusedError), "nobody accepts connections at its address", True),
 )
 """Which exception of the transport means what, and whether another attempt may help; the first that fits is taken."""
 
+AWAY_CODES = {1001, 1005, 1006, 1011, 1012, 1013, 1014}
+"""With these a WebSocket is closed because of the one who closes it; the others are about what was sent."""
+
 T = TypeVar("T")
+
+
+class SocketRefused(Exception):
+    """No WebSocket was opened: the HTTP answer that came instead, in the shape of the SDKs' errors."""
+
+    def __init__(self, status_code: int, headers: Mapping[str, str], body: object) -> None:
+        super().__init__(status_code)
+        self.status_code = status_code
+        self.headers = headers
+        self.body = body
+
+
+class SocketClosed(Exception):
+    """A WebSocket is closed; `code` and `reason` are the provider's, the code None where the connection broke."""
+
+    def __init__(self, code: int | None, reason: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.reason = reason
 
 
 class SpeechFault(Exception):
@@ -93,6 +115,10 @@ class SpeechFaults:
         """The fault behind a foreign exception. `begun` says that the answer had begun, so nothing is tried again."""
         # The SDKs' own classes are imported late and cannot be named here; their status tells them apart.
         status = getattr(exc, "status_code", None)
+        if isinstance(exc, SocketRefused) and exc.status_code < 300:
+            return self.rubbish(f"it answers {status} where it should open a WebSocket; check its base URL")
+        if isinstance(exc, SocketClosed):
+            return self._closed(exc)
         if isinstance(status, int):
             return self._status(status, getattr(exc, "headers", None) or {}, getattr(exc, "body", None))
         if isinstance(exc, httpx.TransportError | httpx.InvalidURL | OSError):
@@ -115,6 +141,14 @@ class SpeechFaults:
     def rubbish(self, reason: str) -> SpeechFault:
         """The fault of an answer that is none."""
         return self._failed(f"{self._name} gave no usable answer: {self._fit(reason)}")
+
+    def _closed(self, closed: SocketClosed) -> SpeechFault:
+        said = f": {self._fit(closed.reason)}" if closed.reason.strip() else ""
+        if closed.code is None:
+            return self._unavailable(f"the connection was lost in the middle{said}")
+        if closed.code == 1000 or closed.code in AWAY_CODES:
+            return self._unavailable(f"it ended the conversation (code {closed.code}){said}")
+        return self._failed(f"{self._name} ended the conversation (code {closed.code}){said}")
 
     def _connection(self, exc: Exception, begun: bool) -> SpeechFault:
         if begun:

@@ -237,6 +237,7 @@ HTTP_CLIENTS = {
 # Where a tenant's address goes, it goes through `guarded_transport`. The others call what the operator named.
 MAY_CALL_OUT = {
     "backend/embedded/qdrant.py": {"httpx"},
+    "backend/gateways/deepgram_live.py": {"deepgram"},
     "backend/gateways/deepgram_speech.py": {"deepgram"},
     "backend/gateways/elevenlabs_voice.py": {"elevenlabs"},
     "backend/gateways/guarded_bytes.py": {"httpx2"},
@@ -249,6 +250,7 @@ MAY_CALL_OUT = {
     "backend/gateways/openai_client.py": {"httpx2"},
     "backend/gateways/speech_client.py": {"httpx"},
     "backend/gateways/speech_fault.py": {"httpx"},
+    "backend/gateways/speech_socket.py": {"websockets"},
 }
 # Without the operator's programs, which may call what they like.
 SERVER = [

@@ -36,9 +36,10 @@ def elevenlabs(base_url: str, deadlines: dict[str, float] = FAIR, key: str = KEY
     return ElevenLabsVoice(api_key=key, clock=SettableClock(), base_url=base_url, **waits)
 
 
-def deepgram(base_url: str, deadlines: dict[str, float] = FAIR, key: str = KEY) -> DeepgramSpeech:
+def deepgram(base_url: str, deadlines: dict[str, float] = FAIR, key: str = KEY, **rest: Any) -> DeepgramSpeech:
     """Ears at a server; close them."""
     waits: dict[str, Any] = {name: seconds for name, seconds in deadlines.items() if name != "first_byte_seconds"}
+    waits |= rest
     return DeepgramSpeech(api_key=key, clock=SettableClock(), base_url=base_url, **waits)
 
 
