@@ -12,7 +12,7 @@ define INSTALL
 test "$$python" != none || { echo "$(NO_PYTHON)" >&2; exit 1; }; "$$python" backend/scripts/install.py
 endef
 
-.PHONY: help run setup check fix test test-fuzz test-crash bench-memory bench-memory-updates bench-memory-scale bench-crisis \
+.PHONY: help run setup check fix test test-fuzz test-crash bench-memory bench-memory-updates bench-memory-scale bench-voice bench-crisis \
 	migrate openapi lock clean
 
 help: ## list the targets
@@ -54,6 +54,9 @@ bench-memory-updates: dev ## whether a new fact wins against the old one
 
 bench-memory-scale: dev ## how fast memory is among many: make bench-memory-scale MEMORIES=20000
 	$(BIN)/python -m benchmarks.memory_scale --memories $(or $(MEMORIES),20000)
+
+bench-voice: dev ## how fast a spoken turn is: end of speech to first audio, interruption to silence
+	$(BIN)/python -m benchmarks.voice_turns --turns $(or $(TURNS),50)
 
 bench-crisis: dev ## whether the crisis gate fires where it must, and only there: precision and recall
 	$(BIN)/python -m benchmarks.crisis_gate

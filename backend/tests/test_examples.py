@@ -70,6 +70,14 @@ SHOWS = {
         r"^message\.completed 3-\d+: $",
         r"^completed; the pieces are the whole answer: True$",
     ],
+    "talk.py": [
+        r"^IntakeAgent - Manifestation Coach speaks by local\. ELEVENLABS_API_KEY is not set",
+        r"^you: Hello, who are you\?$",
+        r"^agent: \S",
+        r"^\(was interrupted after 1000 ms\)$",
+        r"^\(said \d+ ms\)$",
+        r"^answer\.wav: [2-9]\.\d seconds$",
+    ],
     "version_and_rollback.py": [
         r"^Stargazer 1\.1\.0: empathy 90$",
         r"^-- Empathy 50/100:",
