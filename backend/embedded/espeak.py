@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ _BUFFER_MILLISECONDS = 60
 _DO_NOT_EXIT = 0x8000  # when the data are not found, say so instead of ending the process
 _UTF8_WITH_LAST_PAUSE = 0x1000 | 1  # without the last pause, sentences that are spoken one by one run into each other
 _PITCH = 3
+_LAST_EVENT, _WORD_BEGINS = 0, 1
+_SILENT = 100  # of 32,768: far below every consonant, and the pauses are zero
 _LONGEST_SECONDS = 900
 """More than 300 characters can mean in any language, emoji by name included: who speaks longer has lost its way."""
 
@@ -28,7 +31,29 @@ _LONGEST_SECONDS = 900
 _PITCH_PARAMETERS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 99)
 _PITCH_FACTORS = (0.74, 0.775, 0.83, 0.87, 0.923, 1.0, 1.07, 1.166, 1.28, 1.41, 1.536)
 
-_Take = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+
+class _Event(ctypes.Structure):
+    _fields_ = (
+        ("kind", ctypes.c_int),
+        ("sentence", ctypes.c_uint),
+        ("position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("milliseconds", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("name", ctypes.c_char * 8),
+    )
+
+
+_Take = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """PCM16 in pieces. By each of `said` so many characters of the text were said after so many seconds, in order."""
+
+    said: Sequence[tuple[int, float]]
+    pieces: Iterator[bytes]
 
 
 class EspeakError(RuntimeError):
@@ -66,11 +91,12 @@ class Espeak:
             )
         self._stopped = stopped
         self._raw = bytearray()
+        self._begun: list[tuple[int, int]] = []
         self._callback = _Take(self._take)  # held here, or it is collected while C still calls it
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def speak(self, text: str, voice: str, *, speed: float, pitch: float, rate: int) -> Iterator[bytes]:
-        """PCM16 mono of `rate` samples a second, in pieces. `speed` and `pitch` are factors from 0.5 to 2.0."""
+    def speak(self, text: str, voice: str, *, speed: float, pitch: float, rate: int) -> Speech:
+        """PCM16 mono of `rate` samples a second. `speed` and `pitch` are factors from 0.5 to 2.0."""
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise EspeakError(f"espeak-ng has no voice {voice}")
         factor = float(np.clip(pitch, _PITCH_FACTORS[0], _PITCH_FACTORS[-1]))
@@ -78,7 +104,10 @@ class Espeak:
         self._library.espeak_SetParameter(_PITCH, parameter, 0)
         block_in = round(BLOCK_OUT * self._rate / rate * pitch / factor)
         faster = block_in * rate / BLOCK_OUT / self._rate
-        return shaped(self._synthesised(text), block_in, speed / faster)
+        raw, tempo = self._synthesised(text), speed / faster
+        seconds = BLOCK_OUT / block_in / tempo / rate
+        said = [(characters, sample * seconds) for characters, sample in self._said(len(text))]
+        return Speech(said, shaped(raw, block_in, tempo))
 
     def voices(self) -> list[dict[str, Any]]:
         """What can be spoken: `voice_id`, `name`, and `languages` with its rank for each, the lowest the best."""
@@ -96,20 +125,38 @@ class Espeak:
 
     def _synthesised(self, text: str) -> bytes:
         self._raw.clear()
+        self._begun.clear()
         words = text.encode("utf-8", "replace").replace(b"\0", b" ") + b"\0"
         self._library.espeak_Synth(words, len(words), 0, 1, 0, _UTF8_WITH_LAST_PAUSE, None, None)
         if len(self._raw) >= self._most_bytes:
             raise EspeakError(f"espeak-ng spoke for more than {_LONGEST_SECONDS} seconds on one sentence")
         return bytes(self._raw)
 
+    def _said(self, characters: int) -> Iterator[tuple[int, int]]:
+        """How many characters were said by which sample: the library tells where words begin, so by then all before.
+
+        Pauses are not part of the word before them.
+        """
+        loud = np.flatnonzero(np.abs(np.frombuffer(self._raw, "<i2").astype(np.int32)) > _SILENT)
+        most = 0
+        for position, sample in [*self._begun, (characters, len(self._raw) // 2)]:
+            if most < position <= characters:
+                most, before = position, int(np.searchsorted(loud, sample))
+                yield position, int(loud[before - 1]) + 1 if before else 0
+
     @property
     def _most_bytes(self) -> int:
         return 2 * self._rate * _LONGEST_SECONDS
 
-    def _take(self, samples: int | None, count: int, _: int | None) -> int:
+    def _take(self, samples: int | None, count: int, events: Any) -> int:
         """Called from C with what it has made; 1 makes it stop."""
         if samples and count > 0:
             self._raw += ctypes.string_at(samples, 2 * count)
+        at = 0
+        while events[at].kind != _LAST_EVENT:
+            if events[at].kind == _WORD_BEGINS:
+                self._begun.append((events[at].position - 1, events[at].sample))  # it counts from 1
+            at += 1
         return int(len(self._raw) >= self._most_bytes or self._stopped())
 
     def _has_words(self, identifier: str) -> bool:

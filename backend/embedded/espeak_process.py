@@ -71,7 +71,9 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     _send(sink, b"H", json.dumps(engine.voices()).encode())
     for request in requests:
         try:
-            for piece in engine.speak(**request):
+            speech = engine.speak(**request)
+            _send(sink, b"W", json.dumps(speech.said).encode())
+            for piece in speech.pieces:
                 _send(sink, b"A", piece)
             _send(sink, b"E")
         except EspeakError as error:

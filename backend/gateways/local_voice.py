@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from backend.errors import SpeechError, SpeechFailed, SpeechTimeout, SpeechUnavailable
 from backend.gateways.espeak_child import COMMAND, ChildGone, EspeakChild
 from backend.gateways.espeak_voices import PROVIDER, EspeakVoice, espeak_voice
+from backend.gateways.said_words import SaidWords
 from backend.gateways.spoken_text import spoken_pieces, spoken_text
 from backend.models.voice import VoiceSettings
 from backend.ports.speech import SAMPLE_RATE, OnSaid, Voice
@@ -20,6 +23,21 @@ LONGEST_TEXT = 100_000
 
 class _Interrupted(SpeechFailed):
     """The process ended within a sentence."""
+
+
+class _Answer:
+    """One piece of a text on its way; `said` is complete before the first audio is heard."""
+
+    def __init__(self) -> None:
+        self.said: deque[tuple[int, float]] = deque()
+        self.heard: asyncio.Queue[bytes | SpeechError | None] = asyncio.Queue()
+
+    def take(self, kind: bytes, body: bytes) -> None:
+        """A frame of the process that is not its last."""
+        if kind == b"A":
+            self.heard.put_nowait(body)
+        else:
+            self.said.extend((characters, seconds) for characters, seconds in json.loads(body))
 
 
 class LocalVoice:
@@ -47,7 +65,7 @@ class LocalVoice:
         *,
         before: str = "",  # noqa: ARG002 — espeak-ng knows no melody beyond a sentence
         after: str = "",  # noqa: ARG002
-        on_said: OnSaid | None = None,  # noqa: ARG002 — yet
+        on_said: OnSaid | None = None,
     ) -> AsyncGenerator[bytes]:
         """PCM16 at 16 kHz, with the pause that follows a sentence; nothing for a text without words.
 
@@ -63,8 +81,9 @@ class LocalVoice:
         if not fit:
             return
         name = espeak_voice(voice, await self._voices())
+        words = SaidWords(text, fit, on_said) if on_said else None
         for piece in spoken_pieces(fit):
-            async with aclosing(self._said(piece, name, voice)) as audio:
+            async with aclosing(self._said(piece, name, voice, words)) as audio:
                 async for part in audio:
                     yield part
 
@@ -87,20 +106,23 @@ class LocalVoice:
             self._give_back(await self._take())
         return self._known
 
-    async def _said(self, text: str, name: str, voice: VoiceSettings) -> AsyncGenerator[bytes]:
+    async def _said(self, text: str, name: str, voice: VoiceSettings, words: SaidWords | None) -> AsyncGenerator[bytes]:
         """One piece of a text; tried again in another process when the first died before its first sound."""
         tries, begun = 2, False
         while tries:
             tries -= 1
-            child = await self._take()
-            heard: asyncio.Queue[bytes | SpeechError | None] = asyncio.Queue()
-            making = asyncio.create_task(self._make(child, text, name, voice, heard))
+            child, answer = await self._take(), _Answer()
+            making = asyncio.create_task(self._make(child, text, name, voice, answer))
             self._making[making] = child
             making.add_done_callback(self._making.__delitem__)
-            while isinstance(part := await heard.get(), bytes):
+            while isinstance(part := await answer.heard.get(), bytes):
                 begun = True
+                if words:
+                    words.hear(answer.said, len(part))
                 yield part
             if part is None:
+                if words:
+                    words.end(len(text), answer.said)
                 return
             if begun or not tries or not isinstance(part, _Interrupted):
                 raise part
@@ -111,7 +133,7 @@ class LocalVoice:
         text: str,
         name: str,
         voice: VoiceSettings,
-        heard: asyncio.Queue[bytes | SpeechError | None],
+        answer: _Answer,
     ) -> None:
         """Read a whole answer, also when nobody listens any more: it is short, and leaves the process fit for use."""
         outcome: SpeechError | None = _closed()
@@ -119,8 +141,8 @@ class LocalVoice:
         try:
             async with asyncio.timeout(self._seconds):
                 await child.ask(text, name, speed=voice.speed, pitch=voice.pitch, rate=SAMPLE_RATE)
-                while (frame := await child.frame())[0] == b"A":
-                    heard.put_nowait(frame[1])
+                while (frame := await child.frame())[0] in (b"W", b"A"):
+                    answer.take(*frame)
             spoken = True
             outcome = None if frame[0] == b"E" else SpeechFailed(frame[1].decode(), provider=PROVIDER)
         except TimeoutError:
@@ -133,7 +155,7 @@ class LocalVoice:
         finally:
             if not spoken:
                 await child.end()
-            heard.put_nowait(outcome)
+            answer.heard.put_nowait(outcome)
             self._give_back(child)
 
     async def _take(self) -> EspeakChild:

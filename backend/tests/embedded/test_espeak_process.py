@@ -41,8 +41,8 @@ class Child:
     def answer(self) -> tuple[bytes, bytes]:
         """All audio of an answer, and its last frame's letter with what it says."""
         audio = b""
-        while (frame := self.read())[0] == b"A":
-            audio += frame[1]
+        while (frame := self.read())[0] in (b"A", b"W"):
+            audio += frame[1] if frame[0] == b"A" else b""
         return audio, frame[0] + frame[1]
 
     def end(self) -> None:
@@ -102,7 +102,7 @@ def test_it_ends_when_its_input_closes(child: Child) -> None:
 def test_it_ends_when_its_input_closes_while_nobody_takes_what_it_says(child: Child) -> None:
     child.read()
     child.write(SENTENCE * 20)  # more than a pipe holds
-    assert child.output.read(1) == b"A"
+    assert child.output.read(1) == b"W"
     child.input.close()
     assert child.process.wait(10) == 1
 

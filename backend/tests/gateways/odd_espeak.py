@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 SOUND = struct.pack("<h", 1000) * 4000
+TOLD = [(7, 0.1), (46, 0.2)]
 VOICES = [{"voice_id": "en-us", "name": "English (America)", "languages": [["en-us", 2]]}]
 
 
@@ -32,7 +33,11 @@ def answer(how: str) -> None:
     match how:
         case "die":
             os._exit(139)
+        case "die-told":
+            send(b"W", json.dumps(TOLD).encode())
+            os._exit(139)
         case "die-halfway":
+            send(b"W", json.dumps([*TOLD, (60, 0.9)]).encode())
             send(b"A", SOUND)
             os._exit(139)
         case "hang":
@@ -42,6 +47,7 @@ def answer(how: str) -> None:
         case "tell-surroundings":
             send(b"X", json.dumps([sorted(os.environ), str(Path.cwd())]).encode())
         case _:
+            send(b"W", json.dumps(TOLD).encode())
             send(b"A", SOUND)
             send(b"E")
 

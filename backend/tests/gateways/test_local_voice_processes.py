@@ -15,6 +15,7 @@ import pytest
 from backend.errors import SpeechError, SpeechFailed, SpeechTimeout, SpeechUnavailable
 from backend.gateways.local_voice import LocalVoice
 from backend.models.voice import VoiceSettings
+from backend.ports.speech import OnSaid
 from backend.tests.gateways.odd_espeak import SOUND
 from backend.tests.gateways.sounds import alike, sound_of
 
@@ -50,6 +51,15 @@ def children() -> set[int]:
 
 async def said(local: LocalVoice, text: str = SENTENCE) -> bytes:
     return b"".join([piece async for piece in local.speak(text, SETTINGS)])
+
+
+def telling(told: list[tuple[int, float]]) -> OnSaid:
+    """Who writes down what is told."""
+
+    def on_said(characters: int, seconds: float) -> None:
+        told.append((characters, seconds))
+
+    return on_said
 
 
 def same(one: bytes, other: bytes) -> bool:
@@ -182,6 +192,24 @@ async def test_a_death_after_the_first_sound_is_told_and_nothing_is_said_twice(t
         await anext(speaking)
     assert await said(local) == SOUND
     assert await gone(tmp_path, local) == 2
+
+
+async def test_words_that_died_with_their_process_are_told_once(tmp_path: Path) -> None:
+    local = odd("die-told-once", tmp_path)
+    told: list[tuple[int, float]] = []
+    audio = b"".join([piece async for piece in local.speak(SENTENCE, SETTINGS, on_said=telling(told))])
+    assert audio == SOUND
+    assert told == [(7, 0.1), (46, 0.2)]
+    assert await gone(tmp_path, local) == 2
+
+
+async def test_only_words_whose_audio_came_are_told(tmp_path: Path) -> None:
+    local = odd("die-halfway", tmp_path)
+    told: list[tuple[int, float]] = []
+    with pytest.raises(SpeechFailed):
+        [piece async for piece in local.speak(SENTENCE, SETTINGS, on_said=telling(told))]
+    assert told == [(7, 0.1), (46, 0.2)]
+    assert await gone(tmp_path, local) == 1
 
 
 async def test_a_process_that_hangs_is_ended_at_the_deadline(tmp_path: Path) -> None:
