@@ -9,6 +9,8 @@ from backend.services.voice.timeline import BYTES_A_MS
 
 LAG_SECONDS = 2.0
 """A client that tells what it played may be so much later than the clock with the end."""
+SILENT_SECONDS = 1.5
+"""Of a client that has told nothing for so long, the clock knows more."""
 _NEARLY = 60 * BYTES_A_MS
 _TELLS_EVERY = 0.1
 
@@ -55,7 +57,8 @@ class Playback:
         """In how many seconds everything that was sent will be played, at the latest; 0 when it is."""
         if self._pauses or self.sent == 0 or (self._told is not None and self._told >= self.sent - _NEARLY):
             return 0.0
-        return max(0.0, self._ends_at + (0.0 if self._told is None else LAG_SECONDS) - self._now())
+        late = self._ends_at if self._told is None else max(self._ends_at, self._told_at + SILENT_SECONDS)
+        return max(0.0, min(late, self._ends_at + LAG_SECONDS) - self._now())
 
     def send(self, size: int) -> None:
         """So much more is on its way to the client."""

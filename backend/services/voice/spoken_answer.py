@@ -58,7 +58,6 @@ class SpokenAnswer:
         self._before = ""
         self._timeline = Timeline()
         self._making_from = 0
-        self._making = False
         self._audio: bytearray = bytearray()
         self._audio_from = 0
         self._playback = Playback()
@@ -151,7 +150,7 @@ class SpokenAnswer:
         playback = self._playback
         if self._held:
             await self._something(None)
-        elif self._ready():
+        elif self._ready(last=making.done()):
             await self._send()
         elif not making.done():
             await self._something(_TELL_EVERY if playback.left else None)
@@ -166,10 +165,10 @@ class SpokenAnswer:
             return False
         return True
 
-    def _ready(self) -> bool:
-        """Whether there is audio to be sent now or soon; not when a moment's wait makes a longer frame of it."""
+    def _ready(self, *, last: bool) -> bool:
+        """Whether there is audio to be sent now or soon; not while there is time to wait for a longer frame of it."""
         there = self._timeline.made - self._playback.sent
-        return there >= _SHORTEST_FRAME or (there > 0 and not (self._making and self._playback.ahead > _AT_LEAST_AHEAD))
+        return there >= _SHORTEST_FRAME or (there > 0 and (last or self._playback.ahead <= _AT_LEAST_AHEAD))
 
     async def _send(self) -> None:
         """The next frame, as soon as it may be."""
@@ -222,18 +221,13 @@ class SpokenAnswer:
     async def _synthesise(self, text: str) -> None:
         after = self._waiting[0].text[:_AROUND] if self._waiting else ""
         said = Utterance(text, self._before, after)
-        source = self._speech.speak(self._tenant_id, self._voice, said)
-        self._making = True
-        try:
-            async with aclosing(source):
-                async for piece in source:
-                    self.first_byte_at = self.first_byte_at or time.monotonic()
-                    self._audio += piece
-                    self._timeline.make(len(piece))
-                    self._news.set()
-        finally:
-            self._making = False
-            self._news.set()
+        source = self._speech.speak(self._tenant_id, self._voice, said, on_said=self._timeline.said)
+        async with aclosing(source):
+            async for piece in source:
+                self.first_byte_at = self.first_byte_at or time.monotonic()
+                self._audio += piece
+                self._timeline.make(len(piece))
+                self._news.set()
 
     def _take(self, sentences: list[Sentence]) -> None:
         self._waiting += sentences

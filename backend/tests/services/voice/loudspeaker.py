@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from backend.models.voice_frames import AudioEnd, AudioStart, ServerFrame
 from backend.services.voice.timeline import BYTES_A_MS
@@ -11,13 +12,17 @@ from backend.tests.fake_voice_socket import FakeVoiceSocket
 
 
 class Loudspeaker:
-    """Plays what its `socket` is sent. `pieces` are the places and the audio that came out of it."""
+    """Plays what its `socket` is sent. `pieces` are the places and the audio that came out of it.
+
+    `on_audio` is called after each frame of audio.
+    """
 
     def __init__(self) -> None:
         self.socket = FakeVoiceSocket(self._take)
         self.pieces: list[tuple[int, bytes]] = []
         self.most_ahead_ms = 0.0
         self.gaps_ms: list[float] = []
+        self.on_audio: Callable[[], None] = lambda: None
         self._from = 0
         self._buffer = b""
         self._ends_at = 0.0
@@ -71,3 +76,4 @@ class Loudspeaker:
             self._ends_at = max(now, self._ends_at) + len(what) / BYTES_A_MS / 1000
             self._buffer += what
             self.most_ahead_ms = max(self.most_ahead_ms, (self._ends_at - now) * 1000)
+            self.on_audio()

@@ -71,17 +71,31 @@ def test_a_client_that_lags_is_waited_for() -> None:
     playback, clock = played(1000)
     clock.ms += 800
     playback.tell(500)
-    assert round(playback.left, 3) == 2.2
+    assert round(playback.left, 3) == 1.5
     playback.tell(939)
+    clock.ms += 1499
     assert playback.left > 0
     playback.tell(940)
     assert playback.left == 0
-    late, clock = played(1000)
-    late.tell(100)
-    clock.ms += 2999
-    assert late.left > 0
+
+
+def test_a_client_that_lags_too_much_is_not() -> None:
+    playback, clock = played(1000)
+    for told in range(100, 600, 100):
+        clock.ms += 590
+        playback.tell(told)
+    assert round(playback.left, 3) == 0.05
+    clock.ms += 50
+    assert playback.left == 0
+
+
+def test_a_client_that_has_fallen_silent_is_not_waited_for() -> None:
+    playback, clock = played(5000)
+    playback.tell(100)
+    clock.ms += 4999
+    assert 0 < playback.left < 0.002
     clock.ms += 2
-    assert late.left == 0
+    assert playback.left == 0
 
 
 def test_a_pause_stops_the_clock_and_a_rewind_plays_again() -> None:
