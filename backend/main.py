@@ -26,6 +26,7 @@ from backend.routers import (
     sessions,
     threads,
     voice,
+    voice_demo,
     voice_socket,
     webhooks,
 )
@@ -73,8 +74,8 @@ def create_app(settings: Settings | None = None, opened: Container | None = None
     )
     install_problems(app)
     for part in (
-        agents, threads, chat, runs, sessions, voice, voice_socket, schedules, webhooks, memories, me, api_keys,
-        erasures, schemas,
+        agents, threads, chat, runs, sessions, voice, voice_demo, voice_socket, schedules, webhooks, memories, me,
+        api_keys, erasures, schemas,
     ):  # fmt: skip
         app.router.routes.extend(part.router.routes)  # an included router matches each request twice
     app.include_router(health.router)
