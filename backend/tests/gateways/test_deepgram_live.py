@@ -54,7 +54,6 @@ async def test_a_turn(ears: DeepgramSpeech, deepgram_server: DeepgramServer) -> 
     assert began.seconds == pytest.approx(0.5, abs=0.03)
     assert (final.text, final.final) == (SENTENCE, True)
     assert final.seconds == ended.seconds == pytest.approx(0.5 + SECONDS, abs=0.03)
-    assert guesses, "nothing was guessed before it was sure"
     assert all(SENTENCE.startswith(guess.text) for guess in guesses)
     assert one.turns() == [SENTENCE]
 
@@ -277,14 +276,16 @@ async def test_cancelled_while_it_opens(ears: DeepgramSpeech, deepgram_server: D
 async def test_cancelled_in_the_middle(ears: DeepgramSpeech, deepgram_server: DeepgramServer) -> None:
     await once(ears)
     before = asyncio.all_tasks()
+    inside = asyncio.Barrier(21)
 
     async def endless() -> None:
         async with ears.listen(settings()) as listening:
+            await inside.wait()
             async for _ in listening.events():
                 pass
 
     talking = [asyncio.create_task(endless()) for _ in range(20)]
-    await asyncio.to_thread(deepgram_server.wait_for_ears, 20)
+    await inside.wait()
     for task in talking:
         task.cancel()
     assert {type(end) for end in await asyncio.gather(*talking, return_exceptions=True)} == {asyncio.CancelledError}

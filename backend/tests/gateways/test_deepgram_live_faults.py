@@ -7,6 +7,7 @@ import gc
 import json
 import time
 from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from backend.errors import SpeechError, SpeechFailed, SpeechTimeout, SpeechUnavailable
 from backend.gateways.deepgram_speech import DeepgramSpeech
 from backend.ports import SpeechBegan, SpeechEnded, WordsHeard
+from backend.tests.gateways.certificates import certified
 from backend.tests.gateways.conversations import FRAME_BYTES, HASTE, Talk, quiet, talk
 from backend.tests.gateways.speech_meetings import (
     FAIR,
@@ -138,6 +140,17 @@ async def test_an_unknown_model(ears: DeepgramSpeech) -> None:
     with pytest.raises(SpeechFailed, match="400: Bad Request: No such model/language/tier combination found"):
         async with ears.listen(settings(stt_model="nobody")):
             pass
+
+
+async def test_a_certificate_that_nobody_trusts(tmp_path: Path) -> None:
+    shows, _ = certified("localhost", tmp_path)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=shows)
+    ears = deepgram(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with server:
+        with pytest.raises(SpeechUnavailable, match="its TLS certificate is not trusted") as caught:
+            await once(ears)
+        fit_to_show(caught.value, "deepgram")
+        await ears.close()
 
 
 async def test_a_slow_handshake_is_waited_for(ears: DeepgramSpeech, deepgram_server: DeepgramServer) -> None:

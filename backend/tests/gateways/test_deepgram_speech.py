@@ -95,7 +95,14 @@ async def test_silence_is_heard_as_silence(ears: DeepgramSpeech, deepgram_server
 
 @pytest.mark.parametrize(
     ("confidence", "duration", "believed"),
-    [(7, -1, (1.0, 0.0)), ("x", "x", (0.0, 0.0)), (None, None, (0.0, 0.0)), (-1, [1], (0.0, 0.0)), (0.5, 3, (0.5, 3))],
+    [
+        (7, -1, (1.0, 0.0)),
+        ("x", "x", (0.0, 0.0)),
+        (None, None, (0.0, 0.0)),
+        (-1, [1], (0.0, 0.0)),
+        (0.5, 3, (0.5, 3)),
+        (10**400, 10**400, (0.0, 0.0)),
+    ],
 )
 async def test_numbers_may_be_anything(
     ears: DeepgramSpeech, deepgram_server: DeepgramServer, confidence: Any, duration: Any, believed: tuple[float, float]

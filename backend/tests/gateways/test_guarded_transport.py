@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import zlib
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from backend.gateways.address_policy import AddressPolicy
 from backend.gateways.guarded_transport import Blocked, GuardedTransport, TooMuch
 from backend.gateways.name_resolver import Resolver, SystemResolver
+from backend.tests.gateways.certificates import certified
 from backend.tests.gateways.inside_addresses import ALL, PUBLIC, name_server
 from backend.tests.gateways.recorded_ways import Answering, RecordedWays
 from backend.tests.protocol_servers.raw_mcp_server import http, raw_mcp_server
@@ -282,26 +277,6 @@ async def test_a_server_that_is_not_there_is_a_connection_that_fails() -> None:
     async with guarded(AddressPolicy(private_hosts=[f"127.0.0.1:{port}"]), name_server) as http_client:
         with pytest.raises(httpx2.ConnectError):
             await asyncio.wait_for(http_client.get(f"http://127.0.0.1:{port}/"), 10)
-
-
-def certified(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """What a server shows that is called `name`, and what trusts it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    certificate = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
-        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "server.pem"
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
-    shows = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    shows.load_cert_chain(file)
-    return shows, ssl.create_default_context(cadata=certificate.public_bytes(Encoding.PEM).decode())
 
 
 @pytest.mark.parametrize(("called", "trusted"), [("named.example", True), ("other.example", False)])
