@@ -19,8 +19,11 @@ _SLOW_LETTER_SECONDS = 0.09
 _LONGEST_WORD_SECONDS = 2.0
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 """Where no spaces stand between words, each character is one."""
+_DIGIT = 4.0
 _BETWEEN_WORDS = 1.0
-_PAUSES = {",": 2.0, ";": 3.0, ":": 3.0, "—": 3.0, ".": 4.0, "!": 4.0, "?": 4.0, "…": 4.0}
+_PAUSES = {",": 3.0, ";": 4.0, ":": 4.0, "—": 4.0, ".": 5.0, "!": 5.0, "?": 5.0, "…": 5.0}
+_AFTER_ALL = 3.0
+"""In letters, as all of these: voices are silent for a moment after a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Timeline:
         part.complete = True
         if part.size:
             self._known_seconds += part.seconds
-            self._known_letters += part.words[-1].ended
+            self._known_letters += part.words[-1].ended + _AFTER_ALL
 
     def heard(self, ms: int) -> int:
         """The end, in the answer, of the last word that was heard when so much of the audio was played."""
@@ -122,7 +125,7 @@ class _Part:
         found: list[_Word] = []
         at = 0.0
         for word in _WORD.finditer(self.sentence.text):
-            ended = at + max(1, sum(char.isalnum() for char in word[0]))
+            ended = at + max(1.0, sum(_DIGIT if char.isdigit() else float(char.isalpha()) for char in word[0]))
             found.append(_Word(word.end(), at, ended))
             at = ended + _PAUSES.get(word[0][-1], 0.0) + _BETWEEN_WORDS
         return found
@@ -160,7 +163,7 @@ class _Part:
         if not rest:
             return self._marks
         if self.complete:
-            letter_seconds = max(0.0, self.seconds - after.ended) / (rest[-1].ended - rest[0].began)
+            letter_seconds = max(0.0, self.seconds - after.ended) / (rest[-1].ended + _AFTER_ALL - rest[0].began)
         elif letter_seconds is None:
             return self._marks
         at = after.ended - rest[0].began * letter_seconds

@@ -334,13 +334,14 @@ async def test_held_after_its_last_frame_it_ends_once_more(talk: Talk) -> None:
 async def test_what_was_heard_is_known_all_the_time(reporting: Talk) -> None:
     talk = reporting
     talk.begin(LONG)
+    near = 2 if isinstance(talk.voice, Wordless) else 1  # a word lasts 10 ms here, and no voice makes so short pauses
     ends = word_ends(LONG)
     before = 0
     for ms in range(50, 760, 40):
         await talk.speaker.has_played(ms)
         offset, told = talk.answer.heard_to()
         said = sum(end <= talk.speaker.played for end in ends)
-        assert abs(len(LONG[:offset].split()) - said) <= 1, (ms, LONG[:offset])
+        assert abs(len(LONG[:offset].split()) - said) <= near, (ms, LONG[:offset])
         assert abs(told - talk.speaker.played_ms) <= 25
         assert talk.hearing.offset >= before
         before = talk.hearing.offset
