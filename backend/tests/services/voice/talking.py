@@ -43,6 +43,7 @@ class Person:
         self.told: list[ServerFrame] = []
         self.audio: list[tuple[int, bytes]] = []
         self.after_interrupt = 0
+        self.broken_off_at: list[int] = []
         self.reports = True
         self._frames: asyncio.Queue[bytes | ClientFrame | None] = asyncio.Queue()
         self._news = asyncio.Condition()
@@ -76,6 +77,7 @@ class Person:
             self._since = time.monotonic()
         elif isinstance(frame, Interrupted):
             played = self.played_ms
+            self.broken_off_at.append(played)
             self._base, self._buffered, self._silent = played, 0, True
             if self.reports:
                 self._frames.put_nowait(Played(type="played", turn=frame.turn, ms=played))

@@ -139,8 +139,8 @@ async def test_a_client_that_says_nothing_is_believed_to_play_in_time(
         talk.person.interrupts()
 
         await talk.person.is_told("message.completed")
-        stored = (await talk.messages())[1][1]
-        assert near(stored, said_in(talk.person.played_ms, LONG)), (stored, talk.person.played_ms)
+        words, played = len((await talk.messages())[1][1].split()), len(said_in(talk.person.played_ms, LONG).split())
+        assert abs(words - played) <= 6, (words, played)  # two clocks, and a voice that says a word in ten ms
 
 
 async def test_talking_into_an_answer_stops_voice_and_model(
@@ -180,7 +180,8 @@ async def test_a_false_start_lets_the_agent_go_on(server: OneServer, database: D
 
         await talk.person.is_told("interrupt")
         again = await talk.person.is_told("audio.start", lambda told: told.from_ms > 0)
-        assert abs(again.from_ms - 300) < 120
+        (played,) = talk.person.broken_off_at
+        assert played - 100 <= again.from_ms <= played  # from the beginning of the word
         await talk.person.is_told("turn.metrics")
         assert (await talk.messages())[1] == ("assistant", LONG, "complete")
         assert talk.person.after_interrupt == 0
