@@ -14,7 +14,7 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from backend.errors import NumenError
-from backend.routers.http_errors import HeaderTooLarge, MalformedRequest, MalformedUrl, RequestTimeout
+from backend.routers.http_errors import HeaderTooLarge, MalformedRequest, RequestTimeout
 from backend.routers.problems import PROBLEM_MEDIA_TYPE, instance_of, problem_body, status_of
 from backend.telemetry import get_logger
 
@@ -126,8 +126,6 @@ class _DeadlineProtocol(HttpToolsProtocol):
         body = any(name in _BODY_HEADERS and value != b"0" for name, value in self.headers)
         if self._answering() or self.pipeline:
             self._refuse(MalformedRequest("Wait for the answer to the request before, then send the handshake."))
-        elif not self.url.isascii():
-            self._refuse(MalformedUrl("The address must be percent-encoded."))
         elif len(lines) > _MOST_LINES or len(max(lines, key=len)) > _LONGEST_LINE:
             self._refuse(HeaderTooLarge(f"A handshake has {_MOST_LINES} lines of {_LONGEST_LINE} bytes at most."))
         elif body:

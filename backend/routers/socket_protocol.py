@@ -17,6 +17,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from backend.errors import NumenError, ShuttingDown
+from backend.models.voice_frames import FRAME_BYTES
 from backend.routers.http_errors import MalformedRequest, UpgradeRequired
 from backend.routers.problems import PROBLEM_MEDIA_TYPE, problem_body, status_of
 
@@ -175,3 +176,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Closing may wait for a client that does not read; it does not wait for ever."""
         if not self.disconnected:
             self._timers.append(self.loop.call_later(_ABORT_SECONDS, self.transport.abort))
+
+
+SOCKETS: Mapping[str, Any] = {
+    "ws": SocketProtocol,
+    "ws_max_size": FRAME_BYTES,
+    "ws_per_message_deflate": False,  # audio does not get smaller, and each socket would keep windows for it
+    "ws_ping_interval": 20.0,
+    "ws_ping_timeout": 20.0,
+}
+"""For `uvicorn.Config(**SOCKETS)`. A client that does not answer a ping is gone."""

@@ -52,6 +52,8 @@ def _control(text: bytes) -> ClientFrame:
 
 
 def _typed(document: dict[str, Any]) -> ClientFrame:
+    if "type" not in document:
+        raise BadFrame(NOT_VALID, "invalid-frame", "/type is required.")
     try:
         return CLIENT_FRAME.validate_python(document)
     except ValidationError as error:

@@ -66,7 +66,7 @@ async def converse(
     try:
         await client.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope["subprotocols"] else None)
         _refuse_secrets(socket)
-        caller = await _let_in(socket, await _started(client))
+        caller = await _let_in(socket, await started(client))
         await container(socket).voice.converse(caller, agent_id, thread_id, client, session_id=session_id)
         await client.close(_DONE)
     except SocketGone:
@@ -96,12 +96,13 @@ def _refuse_secrets(socket: WebSocket) -> None:
             raise Invalid(f"Credentials must not be in the address, as `{name.lower()}` is: send them with `start`.")
 
 
-async def _started(client: Connected) -> Start:
+async def started(client: Connected, seconds: float = START_SECONDS) -> Start:
+    """The first frame. Errors: `BadFrame` when it is another one, or does not come; `SocketGone`."""
     try:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(seconds):
             frame = await client.receive()
     except TimeoutError:
-        detail = f"`start` did not come within {START_SECONDS:g} seconds."
+        detail = f"`start` did not come within {seconds:g} seconds."
         raise BadFrame(NOT_ALLOWED, "not-started", detail) from None
     if not isinstance(frame, Start):
         raise BadFrame(NOT_ALLOWED, "not-started", "The first frame must be `start`.")

@@ -20,9 +20,8 @@ import uvloop
 from backend.container import Container, open_container, system_caller
 from backend.errors import Misconfigured
 from backend.main import create_app
-from backend.models.voice_frames import FRAME_BYTES
 from backend.routers.slow_sender import deadline_protocol
-from backend.routers.socket_protocol import SocketProtocol
+from backend.routers.socket_protocol import SOCKETS
 from backend.scripts.create_default_agents import create_default_agents
 from backend.scripts.default_agents import load_default_agents
 from backend.scripts.seed_data import seed
@@ -96,9 +95,7 @@ def _config(settings: Settings, container: Container) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(settings, container),
         http=deadline_protocol(settings.header_seconds, settings.body_seconds),
-        ws=SocketProtocol,
-        ws_max_size=FRAME_BYTES,
-        ws_per_message_deflate=False,  # audio does not get smaller, and each socket would keep a dictionary
+        **SOCKETS,
         log_config=None,
         access_log=False,
         server_header=False,

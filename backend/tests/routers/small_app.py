@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 from uuid import UUID
@@ -21,6 +21,7 @@ from backend.routers.problems import PROBLEM_RESPONSES, install_problems, proble
 from backend.routers.request_context import RequestContext
 from backend.routers.request_guard import RequestGuard
 from backend.routers.slow_sender import deadline_protocol
+from backend.routers.socket_protocol import SOCKETS
 from backend.routers.strict_json import StrictRoute
 from backend.telemetry import Metrics, bind_log_context
 
@@ -110,13 +111,17 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None]:
         yield  # Ctrl-C belongs to pytest
 
+    def ask_to_stop(self) -> None:
+        self.should_exit = True
+
 
 class Wire:
-    """A served app: its port, and how many bytes it has taken from its sockets."""
+    """A served app: its port, how many bytes it has taken from its sockets, and how it is asked to stop."""
 
     def __init__(self) -> None:
         self.port = 0
         self.bytes_read = 0
+        self.stop: Callable[[], None] = lambda: None
 
     async def ask(self, *parts: bytes, pause: float = 0.0, seconds: float = 10.0) -> bytes:
         """Send these parts on a new connection and read until the server hangs up. Errors: `TimeoutError`."""
@@ -133,8 +138,10 @@ class Wire:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, header_seconds: float = 5.0, body_seconds: float = 5.0) -> AsyncGenerator[Wire]:
-    """The app on a port of this machine, in this event loop, with the protocol of the real server."""
+async def served(
+    app: ASGIApp, header_seconds: float = 5.0, body_seconds: float = 5.0, sockets: Mapping[str, Any] | None = None
+) -> AsyncGenerator[Wire]:
+    """The app on a port of this machine, in this event loop, with the protocols of the real server."""
     wire = Wire()
     protocol: Any = deadline_protocol(header_seconds, body_seconds)
 
@@ -143,8 +150,9 @@ async def served(app: ASGIApp, header_seconds: float = 5.0, body_seconds: float 
             wire.bytes_read += len(data)
             super().data_received(data)  # pyright: ignore[reportUnknownMemberType] — the base is a made class
 
+    options: dict[str, Any] = {**SOCKETS, **(sockets or {})}
     config = uvicorn.Config(
-        app, port=0, http=Counting, ws="none", log_config=None, access_log=False, lifespan="off", server_header=False
+        app, port=0, http=Counting, log_config=None, access_log=False, lifespan="off", server_header=False, **options
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
@@ -152,6 +160,7 @@ async def served(app: ASGIApp, header_seconds: float = 5.0, body_seconds: float 
         assert not task.done(), task.result()
         await asyncio.sleep(0.005)
     wire.port = server.servers[0].sockets[0].getsockname()[1]
+    wire.stop = server.ask_to_stop
     try:
         yield wire
     finally:

@@ -1,0 +1,416 @@
+"""Who is let into a conversation, what a client is told when it ends, and a client that does not read."""
+
+from __future__ import annotations
+
+import asyncio
+import socket as plain
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import pytest
+from fastapi import APIRouter, WebSocket
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.errors import (
+    AgentArchived,
+    AgentNotFound,
+    ConversationIdle,
+    ConversationOver,
+    DatabaseUnavailable,
+    Forbidden,
+    Invalid,
+    NumenError,
+    PreconditionFailed,
+    ShuttingDown,
+    SpeechUnavailable,
+    ThreadNotFound,
+    TooManyConversations,
+    Unauthenticated,
+)
+from backend.models.tenant import Caller, Role
+from backend.models.voice_frames import AudioStart, Interrupt, Stop
+from backend.routers import voice_socket
+from backend.routers.connected import Connected
+from backend.routers.voice_socket import close_code, started
+from backend.services.access_service import Credentials
+from backend.services.voice.bad_frame import BadFrame
+from backend.services.voice.voice_socket import SocketGone, VoiceSocket
+from backend.tests.fixtures_api import eventually
+from backend.tests.fixtures_logs import Logs
+from backend.tests.raw_socket import Ended, RawSocket, closing, frame, handshake, text
+from backend.tests.routers.small_app import Wire, served, small_app
+
+AGENT = uuid4()
+ADDRESS = f"/api/api/v1/agents/{AGENT}/voice"
+START = text({"type": "start", "token": "good"})
+
+Talk = Callable[[VoiceSocket], Any]
+
+
+class Came(NamedTuple):
+    """Who came, and what they asked for."""
+
+    caller: Caller
+    agent_id: UUID
+    thread_id: UUID | None
+    session_id: UUID | None
+
+
+@dataclass
+class House:
+    """A container with a door and a voice that remember who came."""
+
+    talk: Talk
+    role: Role = Role.MEMBER
+    credentials: list[Credentials] = field(default_factory=list[Credentials])
+    came: list[Came] = field(default_factory=list["Came"])
+
+    @property
+    def access(self) -> House:
+        return self
+
+    @property
+    def voice(self) -> House:
+        return self
+
+    async def authenticate(self, credentials: Credentials) -> Caller:
+        self.credentials.append(credentials)
+        if credentials.authorization != "Bearer good":
+            raise Unauthenticated("There is no such API key.")
+        return Caller(uuid4(), uuid4(), self.role)
+
+    async def converse(
+        self,
+        caller: Caller,
+        agent_id: UUID,
+        thread_id: UUID | None,
+        socket: VoiceSocket,
+        *,
+        session_id: UUID | None = None,
+    ) -> None:
+        self.came.append(Came(caller, agent_id, thread_id, session_id))
+        await self.talk(socket)
+
+
+def furnished(app: ASGIApp, house: House) -> ASGIApp:
+    async def with_house(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["container"] = house
+        await app(scope, receive, send)
+
+    return with_house
+
+
+@asynccontextmanager
+async def open_house(talk: Talk, role: Role = Role.MEMBER) -> AsyncGenerator[tuple[House, Wire]]:
+    house = House(talk, role)
+    async with served(furnished(small_app(voice_socket.router), house)) as wire:
+        yield house, wire
+
+
+async def hang_up(_: VoiceSocket) -> None:
+    """A conversation that ends in good order."""
+
+
+async def called(wire: Wire, first: bytes = START, query: str = "", **headers: str) -> Ended:
+    async with asyncio.timeout(10), await RawSocket.opened(wire.port, ADDRESS + query, **headers) as client:
+        client.send(first)
+        return await client.ended()
+
+
+# --- how it ends ---
+
+
+async def test_a_conversation_that_ends_by_itself() -> None:
+    thread, session = uuid4(), uuid4()
+    async with open_house(hang_up) as (house, wire):
+        ended = await called(wire)
+        await called(wire, query=f"?thread_id={thread}&session_id={session}")
+    assert (ended.code, ended.reason, ended.events) == (1000, "", [])
+    assert [came[1:] for came in house.came] == [(AGENT, None, None), (AGENT, thread, session)]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (AgentNotFound("There is no such agent."), 1008),
+        (ThreadNotFound("There is no such thread."), 1008),
+        (AgentArchived("The agent is archived."), 1008),
+        (Invalid("The agent has no voice."), 1008),
+        (Forbidden("Not you."), 1008),
+        (Unauthenticated("Who?"), 1008),
+        (ConversationIdle("Nobody is there."), 1008),
+        (ConversationOver("Half an hour is over."), 1008),
+        (ShuttingDown("The server is stopping."), 1001),
+        (TooManyConversations("You have 50 already."), 1013),
+        (SpeechUnavailable("Nobody can speak."), 1011),
+        (DatabaseUnavailable("It is away."), 1011),
+        (PreconditionFailed("Another version."), 1011),
+        (NumenError("Something."), 1011),
+    ],
+)
+async def test_an_error_is_told_before_the_close(error: NumenError, code: int) -> None:
+    async def refuse(_: VoiceSocket) -> None:
+        raise error
+
+    async with open_house(refuse) as (_, wire):
+        ended = await called(wire)
+    told = {"type": "error", "code": error.code, "title": error.title, "detail": error.detail, "turn": None}
+    assert (ended.code, ended.reason, ended.events) == (code, error.detail, [told])
+
+
+def test_a_new_error_is_closed_as_its_kind_is() -> None:
+    class NewAgentState(AgentArchived):
+        pass
+
+    assert close_code(NewAgentState) == 1008
+
+
+async def test_a_bad_frame_is_told_before_the_close() -> None:
+    async def listen(socket: VoiceSocket) -> None:
+        await socket.receive()
+
+    async with open_house(listen) as (_, wire):
+        ended = await called(wire, START + text('{"type": "dance"}'))
+    assert (ended.code, [event["code"] for event in ended.events]) == (1003, ["unknown-frame"])
+
+
+@pytest.mark.parametrize(("detail", "reason"), [("a" * 200, "a" * 123), ("ä" * 100, "ä" * 61)])
+async def test_a_long_reason_is_cut(detail: str, reason: str) -> None:
+    async def refuse(_: VoiceSocket) -> None:
+        raise Invalid(detail)
+
+    async with open_house(refuse) as (_, wire):
+        ended = await called(wire)
+    assert (ended.reason, ended.events[0]["detail"]) == (reason, detail)
+
+
+async def test_what_nobody_expects_is_logged_and_not_told(logs: Logs) -> None:
+    async def fail(_: VoiceSocket) -> None:
+        raise RuntimeError("a secret detail")
+
+    async with open_house(fail) as (_, wire):
+        ended = await called(wire)
+        assert (await called(wire)).code == 1011, "the server does not go on"
+    assert (ended.code, ended.events[0]["code"]) == (1011, "internal")
+    assert "secret" not in ended.reason + str(ended.events)
+    failed = [line for line in logs() if line["event"] == "conversation failed"]
+    assert failed[0]["exception"][0]["message"] == "a secret detail"
+    assert failed[0]["request_id"] == ended.headers["x-request-id"]
+
+
+async def test_a_client_that_leaves_is_nothing_to_speak_of(logs: Logs) -> None:
+    left = asyncio.Event()
+
+    async def listen(socket: VoiceSocket) -> None:
+        with pytest.raises(SocketGone):
+            await socket.receive()
+        for sent in (socket.tell(AudioStart(turn=1)), socket.play(b"ab"), socket.receive()):
+            with pytest.raises(SocketGone):
+                await sent
+        left.set()
+        raise SocketGone
+
+    async with open_house(listen) as (_, wire):
+        assert (await called(wire, START + closing(1000))).code == 1000
+        async with await RawSocket.opened(wire.port, ADDRESS) as client:
+            left.clear()
+            client.send(START)
+            client.abort()
+            await left.wait()
+        await eventually(lambda: len([one for one in asyncio.all_tasks() if "run_asgi" in repr(one)]) == 0)
+    assert [line["level"] for line in logs() if line["level"] not in ("info", "debug")] == []
+
+
+# --- who is let in ---
+
+
+@pytest.mark.parametrize(
+    ("start", "headers", "authorization", "user"),
+    [
+        ({"token": "good"}, {}, "Bearer good", None),
+        ({"token": "good", "user": "customer-42"}, {}, "Bearer good", "customer-42"),
+        ({"token": "good"}, {"Authorization": "Bearer bad"}, "Bearer good", None),
+        ({"token": "good"}, {"Sec-WebSocket-Protocol": "numen.voice.v1, bearer.bad"}, "Bearer good", None),
+        ({}, {"Sec-WebSocket-Protocol": "numen.voice.v1, bearer.good"}, "Bearer good", None),
+        ({}, {"Sec-WebSocket-Protocol": "Bearer.good", "Authorization": "Bearer bad"}, "Bearer good", None),
+        ({}, {"Authorization": "Bearer good"}, "Bearer good", None),
+        ({}, {"Authorization": "Bearer good", "Numen-User": "a"}, "Bearer good", "a"),
+        ({"user": "b"}, {"Authorization": "Bearer good", "Numen-User": "a"}, "Bearer good", "b"),
+        ({"token": "bad"}, {"Authorization": "Bearer good"}, "Bearer bad", None),
+        ({"token": "Bearer good"}, {}, "Bearer Bearer good", None),
+        ({}, {"Sec-WebSocket-Protocol": "bearer.good, bearer.good"}, "Bearer good, good", None),
+        ({}, {"Sec-WebSocket-Protocol": "bearer."}, "Bearer ", None),
+        ({}, {}, None, None),
+    ],
+)
+async def test_credentials_come_in_the_frame_the_subprotocol_or_the_header(
+    start: dict[str, str], headers: dict[str, str], authorization: str | None, user: str | None
+) -> None:
+    async with open_house(hang_up) as (house, wire):
+        ended = await called(wire, text({"type": "start", **start}), **headers)
+    (given,) = house.credentials
+    assert (given.authorization, given.numen_user, given.host) == (authorization, user, "127.0.0.1")
+    assert ended.code == (1000 if authorization == "Bearer good" else 1008)
+    assert len(house.came) == (1 if authorization == "Bearer good" else 0)
+
+
+async def test_without_credentials_it_is_said_where_they_belong() -> None:
+    async with open_house(hang_up) as (_, wire):
+        ended = await called(wire, text({"type": "start"}))
+    assert (ended.code, ended.reason) == (1008, "Send an API key or a token as `token` of `start`.")
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (None, None),
+        ("numen.voice.v1", "numen.voice.v1"),
+        ("bearer.good, numen.voice.v1", "numen.voice.v1"),
+        ("bearer.good", None),
+        ("numen.voice.v2, chat", None),
+    ],
+)
+async def test_the_token_is_never_the_chosen_subprotocol(offered: str | None, chosen: str | None) -> None:
+    headers = {} if offered is None else {"Sec-WebSocket-Protocol": offered}
+    async with open_house(hang_up) as (_, wire):
+        ended = await called(wire, START, **headers)
+    assert ended.headers.get("sec-websocket-protocol") == chosen
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.MEMBER, Role.ADMIN, Role.OWNER])
+async def test_a_viewer_does_not_talk(role: Role) -> None:
+    async with open_house(hang_up, role) as (house, wire):
+        ended = await called(wire)
+    assert ended.code == (1008 if role is Role.VIEWER else 1000)
+    assert len(house.came) == (0 if role is Role.VIEWER else 1)
+    assert [event["code"] for event in ended.events] == (["forbidden"] if role is Role.VIEWER else [])
+
+
+@pytest.mark.parametrize("name", ["token", "TOKEN", "key", "api_key", "access_token", "authorization", "%74oken"])
+async def test_credentials_in_the_address_are_refused_and_not_logged(name: str, logs: Logs) -> None:
+    async with open_house(hang_up) as (house, wire):
+        ended = await called(wire, query=f"?a=b&{name}=canary-0123456789")
+    assert (ended.code, [event["code"] for event in ended.events]) == (1008, ["invalid-request"])
+    assert not house.credentials
+    assert "canary" not in str(logs()) + ended.reason
+
+
+@pytest.mark.parametrize("first", [frame(2, b"ab"), text({"type": "stop"}), text({"type": "text", "message": "Hello"})])
+async def test_nothing_comes_before_the_start(first: bytes) -> None:
+    async with open_house(hang_up) as (house, wire):
+        ended = await called(wire, first)
+    assert (ended.code, [event["code"] for event in ended.events]) == (1008, ["not-started"])
+    assert not house.credentials
+
+
+def fake_socket(*messages: Message, send: Send | None = None) -> WebSocket:
+    """A socket that has got these messages, and then silence."""
+    waiting: list[Message] = [{"type": "websocket.connect"}, *messages]
+
+    async def receive() -> Message:
+        if not waiting:
+            await asyncio.Event().wait()
+        return waiting.pop(0)
+
+    async def ignore(_: Message) -> None:
+        pass
+
+    return WebSocket({"type": "websocket", "state": {}}, receive, send or ignore)
+
+
+async def test_the_start_has_a_deadline() -> None:
+    client = Connected(fake_socket())
+    await client.accept(None)
+    with pytest.raises(BadFrame) as late:
+        await started(client, seconds=0.05)
+    assert (late.value.close_code, late.value.code) == (1008, "not-started")
+    assert "0.05 seconds" in late.value.detail
+
+
+# --- a client's end ---
+
+
+async def test_frames_come_in_order() -> None:
+    client = Connected(
+        fake_socket(
+            {"type": "websocket.receive", "bytes": b"ab"},
+            {"type": "websocket.receive", "text": '{"type": "stop"}'},
+            {"type": "websocket.receive", "text": '{"type": "interrupt"}'},
+            {"type": "websocket.disconnect", "code": 1000},
+        )
+    )
+    await client.accept(None)
+    assert [await client.receive() for _ in range(3)] == [b"ab", Stop(type="stop"), Interrupt(type="interrupt")]
+    with pytest.raises(SocketGone):
+        await client.receive()
+
+
+async def test_one_sends_at_a_time() -> None:
+    at_once, most = 0, 0
+
+    async def slow(_: Message) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.002)
+        at_once -= 1
+
+    client = Connected(fake_socket(send=slow))
+    await client.accept(None)
+    await asyncio.gather(*(client.play(bytes(640)) for _ in range(20)), client.tell(AudioStart(turn=1)))
+    assert most == 1
+
+
+async def test_after_the_close_there_is_nobody() -> None:
+    sent: list[Message] = []
+
+    async def keep(message: Message) -> None:
+        sent.append(message)
+
+    client = Connected(fake_socket({"type": "websocket.receive", "bytes": b"ab"}, send=keep))
+    await client.accept("numen.voice.v1")
+    await client.close(1000)
+    await client.close(1011)
+    for what in (client.receive(), client.play(b"ab"), client.tell(AudioStart(turn=1))):
+        with pytest.raises(SocketGone):
+            await what
+    assert [one["type"] for one in sent] == ["websocket.accept", "websocket.close"]
+
+
+async def test_a_client_that_does_not_read_is_given_up() -> None:
+    router = APIRouter()
+    gone: list[tuple[str, float]] = []
+
+    @router.websocket("/plays")
+    async def play(socket: WebSocket) -> None:
+        client = Connected(socket, send_seconds=0.3)
+        await client.accept(None)
+        began = time.monotonic()
+
+        async def speak(who: str) -> None:
+            try:
+                while True:
+                    await client.play(bytes(60_000))
+            except SocketGone:
+                gone.append((who, time.monotonic() - began))
+
+        await asyncio.gather(speak("one"), speak("another"))
+
+    deaf = plain.socket()
+    deaf.setsockopt(plain.SOL_SOCKET, plain.SO_RCVBUF, 4096)
+    deaf.setblocking(False)
+    loop = asyncio.get_running_loop()
+    async with served(small_app(router)) as wire:
+        await loop.sock_connect(deaf, ("127.0.0.1", wire.port))
+        await loop.sock_sendall(deaf, handshake("/api/plays"))
+        await eventually(lambda: len(gone) == 2, 5)
+        async with asyncio.timeout(5):
+            while await loop.sock_recv(deaf, 1_000_000):
+                pass  # what the kernel had; then it is the end
+    deaf.close()
+    assert {who for who, _ in gone} == {"one", "another"}
+    assert max(seconds for _, seconds in gone) < 3
