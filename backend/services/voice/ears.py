@@ -60,10 +60,12 @@ class Ears:
         self.clock.heard(pcm, time.monotonic())
         await self._use(self._ears.hear(pcm))
 
-    async def finalize(self) -> None:
-        """The person says that this was all of their turn."""
-        if self._ears is not None:
-            await self._use(self._ears.finalize())
+    async def finalize(self) -> bool:
+        """The person says that this was all of their turn; False when nobody listened to it."""
+        if self._ears is None:
+            return False
+        await self._use(self._ears.finalize())
+        return True
 
     async def close(self) -> None:
         """Listen no more."""

@@ -23,7 +23,7 @@ from backend.models.voice_frames import (
     Typed,
     VoiceError,
 )
-from backend.ports import HeardEvent, SpeechToText
+from backend.ports import HeardEvent, SpeechToText, WordsHeard
 from backend.ports.speech import SAMPLE_RATE
 from backend.services.hearing import Hearing
 from backend.services.live_run import LiveRun
@@ -32,6 +32,8 @@ from backend.services.voice.ears import Ears
 from backend.services.voice.spoken_turn import Heard, Mouth, Reason, SpokenTurn
 from backend.services.voice.turn_taking import Said, Sound, TurnTaking, Understood, only_listens
 
+_NO_MORE = WordsHeard("", final=True, ends_turn=True, seconds=0.0)
+"""What is known of a turn when the ears are lost: that nothing follows."""
 _TURN_ENDS_SECONDS = 10.0
 _MOST_WAITING = 500
 
@@ -162,12 +164,16 @@ class VoiceSession:
             await self._ears.hear(pcm)
         elif not self._told_deaf:
             self._told_deaf = True
-            await self._deafened(SpeechUnavailable(self._talk.deaf))
+            await self._tell(SpeechUnavailable(self._talk.deaf))
 
     async def _hear(self, event: HeardEvent) -> None:
         await self._incoming.put(event)
 
     async def _deafened(self, error: SpeechError) -> None:
+        await self._tell(error)
+        await self._incoming.put(_NO_MORE)
+
+    async def _tell(self, error: SpeechError) -> None:
         await self._socket.tell(VoiceError(code=error.code, title=error.title, detail=error.detail))
 
     # --- what it means ---
@@ -188,10 +194,10 @@ class VoiceSession:
 
     async def _stop(self) -> None:
         self._taking.stop()
-        if self._ears is not None:
-            await self._ears.finalize()
-        else:
-            await self._deafened(SpeechUnavailable(self._talk.deaf))
+        if self._ears is None:
+            await self._tell(SpeechUnavailable(self._talk.deaf))
+        elif not await self._ears.finalize():
+            await self._understand(_NO_MORE)
 
     async def _understand(self, event: HeardEvent) -> None:
         for meaning in self._taking.hear(event):

@@ -26,7 +26,7 @@ from backend.errors import (
 from backend.models.session import SessionCreate
 from backend.models.tenant import Caller
 from backend.models.voice_frames import Start
-from backend.ports import SpeechBegan
+from backend.ports import SpeechBegan, WordsHeard
 from backend.services.voice.bad_frame import BadFrame
 from backend.services.voice.voice_session import Limits
 from backend.services.voice.voice_socket import SocketGone
@@ -39,7 +39,7 @@ from backend.tests.services.interviewing import hears as understands
 from backend.tests.services.one_server import OneServer, one_server
 from backend.tests.services.using_tools import Counter
 from backend.tests.services.using_tools import call as tool_call
-from backend.tests.services.voice.talking import TALKS, Person, call, voice_service
+from backend.tests.services.voice.talking import TALKS, VOICE, Person, call, voice_service
 
 FRAME = bytes(640)
 LONG = " ".join(f"This is sentence number {number} of a rather long answer about the sea." for number in range(12))
@@ -235,6 +235,35 @@ async def test_ears_that_are_lost_in_the_middle(server: OneServer, database: Dat
         assert (await talk.person.is_told("error")).code == "speech-failed"
         await talk.person.is_told("message.completed")
         assert (await talk.messages())[1] == ("assistant", LONG, "complete")
+
+
+async def test_what_was_understood_before_the_ears_were_lost_is_a_turn(
+    server: OneServer, database: Database, caller: Caller
+) -> None:
+    async with call(server, database, caller) as talk:
+        await talk.hears(WordsHeard("I would like to sleep", final=True, ends_turn=False, seconds=1.0))
+        await talk.person.is_told("transcript.partial")
+
+        await talk.ears.break_down(SpeechFailed("Deepgram has closed the connection."))
+
+        assert (await talk.person.is_told("transcript.final")).text == "I would like to sleep"
+        await talk.person.is_told("message.completed")
+
+
+async def test_with_push_to_talk_what_was_understood_waits_for_the_person(
+    server: OneServer, database: Database, caller: Caller
+) -> None:
+    agent = await server.agent(caller, **TALKS | {"voice": VOICE | {"vad_enabled": False}})
+    async with call(server, database, caller, agent=agent) as talk:
+        await talk.hears(WordsHeard("I would like to sleep", final=True, ends_turn=True, seconds=1.0))
+        await talk.person.is_told("transcript.partial")
+        await talk.ears.break_down(SpeechFailed("Deepgram has closed the connection."))
+        await talk.person.is_told("error")
+        assert "transcript.final" not in talk.person.kinds
+
+        talk.person.stops()
+
+        assert (await talk.person.is_told("transcript.final")).text == "I would like to sleep"
 
 
 async def test_a_voice_that_fails_leaves_the_text(server: OneServer, database: Database, caller: Caller) -> None:
