@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from backend.errors import SpeechFailed
+from backend.gateways.aligned_words import AlignedWords
 from backend.gateways.answer import BadAnswer, is_list, is_object
 from backend.gateways.provider_words import LONGEST_MESSAGE, presentable
 from backend.gateways.speech_client import LazySdk, LoadedSdk, Transport, checked_address, checked_key
@@ -38,7 +40,16 @@ LIST_HINT = "GET /api/v1/voices lists the voices there are"
 HINTS = {"voice_not_found": LIST_HINT, "invalid_uid": LIST_HINT}
 OTHER_CODES = {"nb": "no", "nn": "no", "cmn": "zh"}
 """Languages that the provider knows by another code than their tag's."""
-NO_AUDIO = ("text/html", "text/plain", "text/xml", "application/json", "application/xml", "audio/mpeg")
+NO_AUDIO = (
+    "text/html",
+    "text/plain",
+    "text/xml",
+    "application/json",
+    "application/xml",
+    "audio/mpeg",
+    "application/problem+json",
+)
+NO_LINES = ("text/html", "text/xml", "application/xml", "audio/mpeg")
 
 _VOICE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -47,6 +58,15 @@ _VOICE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class _Api:
     speech: AsyncTextToSpeechClient
     voices: AsyncVoicesClient
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked for, once or twice; `words` are told of one answer, where somebody wants to know them."""
+
+    voice_id: str
+    request: dict[str, Any]
+    words: Callable[[], AlignedWords] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +127,18 @@ class ElevenLabsVoice:
         *,
         before: str = "",
         after: str = "",
-        on_said: OnSaid | None = None,  # noqa: ARG002 — yet
+        on_said: OnSaid | None = None,
     ) -> AsyncGenerator[bytes]:
-        """PCM16 as it comes; nothing for a text without a word. Errors: as the port says."""
+        """PCM16 as it comes; nothing for a text without a word. Errors: as the port says.
+
+        With `on_said` audio comes as JSON, which takes a third more bytes, and at most three minutes of it.
+        """
         if not text.strip():
             return
+        words = partial(AlignedWords, text, on_said) if on_said else None
+        asked = _Asked(voice.voice_id, _request(self._model, text, voice, before, after), words)
         try:
-            speaking = await self._begun(_request(self._model, text, voice, before, after), voice.voice_id)
+            speaking = await self._begun(asked)
             async with aclosing(speaking), aclosing(self._pieces(speaking)) as pieces:
                 async for piece in pieces:
                     yield piece
@@ -151,34 +176,27 @@ class ElevenLabsVoice:
             raise self._faults.keyless()
         return await self._sdk.get()
 
-    async def _begun(self, request: dict[str, Any], voice_id: str) -> _Speaking:
+    async def _begun(self, asked: _Asked) -> _Speaking:
         """An answer with its first audio. Errors: `SpeechFault`."""
-        if not _VOICE_ID.fullmatch(voice_id):  # it becomes a part of the address, and nobody escapes it
-            detail = f"{presentable(voice_id, self._key)!r} is no voice of {NAME}: 1 to 64 letters, digits, - or _"
+        if not _VOICE_ID.fullmatch(asked.voice_id):  # it becomes a part of the address, and nobody escapes it
+            detail = (
+                f"{presentable(asked.voice_id, self._key)!r} is no voice of {NAME}: 1 to 64 letters, digits, - or _"
+            )
             raise SpeechFault(SpeechFailed(f"{detail}; {LIST_HINT}", provider=PROVIDER))
         sdk = await self._ready()
         seconds = min(self._first_byte_seconds, self._total_seconds)
         until = asyncio.get_running_loop().time() + seconds
         try:
             async with asyncio.timeout_at(until):
-                return await twice(until, partial(self._asked, sdk, voice_id, request))
+                return await twice(until, partial(self._first, sdk, asked))
         except TimeoutError:
             raise self._faults.too_slow("first_byte", seconds) from None
 
-    async def _asked(self, sdk: LoadedSdk[_Api], voice_id: str, request: dict[str, Any]) -> _Speaking:
+    async def _first(self, sdk: LoadedSdk[_Api], asked: _Asked) -> _Speaking:
         begun_at = asyncio.get_running_loop().time()
         try:
             async with AsyncExitStack() as stack:
-                answer = await stack.enter_async_context(
-                    sdk.api.speech.with_raw_response.stream(
-                        voice_id,
-                        output_format=OUTPUT_FORMAT,
-                        **request,
-                    )
-                )
-                _check_audio(answer.headers.get("content-type", ""))
-                # It is typed as an iterator and is a generator, which wants to be closed.
-                rest = cast("AsyncGenerator[bytes]", answer.data)
+                rest = await (_timed(sdk, asked, asked.words(), stack) if asked.words else _bare(sdk, asked, stack))
                 await stack.enter_async_context(aclosing(rest))
                 first = await anext(rest, b"")
                 if not first:
@@ -248,6 +266,48 @@ class ElevenLabsVoice:
         raise fault
 
 
+async def _bare(sdk: LoadedSdk[_Api], asked: _Asked, held: AsyncExitStack) -> AsyncGenerator[bytes]:
+    """The audio of an answer that is nothing else."""
+    stream = sdk.api.speech.with_raw_response.stream
+    answer = await held.enter_async_context(stream(asked.voice_id, output_format=OUTPUT_FORMAT, **asked.request))
+    _check_kind(answer.headers, NO_AUDIO, "PCM audio")
+    # It is typed as an iterator and is a generator, which wants to be closed.
+    return cast("AsyncGenerator[bytes]", answer.data)
+
+
+async def _timed(
+    sdk: LoadedSdk[_Api], asked: _Asked, words: AlignedWords, held: AsyncExitStack
+) -> AsyncGenerator[bytes]:
+    """The audio of an answer that also says when each character is spoken."""
+    stream = sdk.api.speech.with_raw_response.stream_with_timestamps
+    answer = await held.enter_async_context(stream(asked.voice_id, output_format=OUTPUT_FORMAT, **asked.request))
+    _check_kind(answer.headers, NO_LINES, "JSON")
+    chunks = cast("AsyncGenerator[object]", answer.data)
+    await held.enter_async_context(aclosing(chunks))
+    return _told(chunks, words)
+
+
+async def _told(chunks: AsyncGenerator[object], words: AlignedWords) -> AsyncGenerator[bytes]:
+    """The audio of these chunks; before each the ends of words are told that came until then."""
+    async for chunk in chunks:
+        words.take(getattr(chunk, "alignment", None))
+        audio = _decoded(getattr(chunk, "audio_base_64", None))
+        if audio:
+            words.tell()
+            yield audio
+    words.tell()
+
+
+def _decoded(audio: object) -> bytes:
+    """Errors: `BadAnswer`."""
+    if audio is None:
+        return b""
+    try:
+        return base64.b64decode(cast("str", audio), validate=True)
+    except (TypeError, ValueError):
+        raise BadAnswer("its audio is no base64") from None
+
+
 def _request(model: str, text: str, voice: VoiceSettings, before: str, after: str) -> dict[str, Any]:
     language = voice.language.split("-")[0].lower()
     request: dict[str, Any] = {
@@ -268,11 +328,11 @@ def _request(model: str, text: str, voice: VoiceSettings, before: str, after: st
     return request
 
 
-def _check_audio(content_type: str) -> None:
+def _check_kind(headers: Mapping[str, str], wrong: Collection[str], due: str) -> None:
     """Errors: `BadAnswer` where what comes would be noise."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind in NO_AUDIO or kind.endswith("+json"):
-        raise BadAnswer(f"it is {kind} where PCM audio is due")
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in wrong or kind.endswith("+json"):
+        raise BadAnswer(f"it is {kind} where {due} is due")
 
 
 def _voice(row: TheirVoice) -> Voice | None:

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from backend.gateways.text_cleaner import clean
+from backend.gateways.word_ends import word_ends
 
 LONGEST_PIECE = 300
 
@@ -22,9 +23,6 @@ _ENDS = (
     re.compile(r"\s"),
 )
 """Where a text may be cut, the best places first: after a sentence, in a pause, between words."""
-_ALONE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_WORD = re.compile(rf"[{_ALONE}]|[^\s{_ALONE}–—/]+[–—/]*|[–—/]+")
-"""Where no spaces stand between words, each character is one."""
 _CHARACTER = re.compile("[\ud800-\udbff][\udc00-\udfff]|.", re.DOTALL)
 
 
@@ -32,15 +30,14 @@ class WordPlaces:
     """Where the words of a `spoken_text` end in the text that it was made of."""
 
     def __init__(self, text: str, spoken: str) -> None:
-        self._ends: list[int] = []
+        self._ends = word_ends(spoken)
         self._original_ends: list[int] = []
         # Only space and what becomes space is dropped: the other characters are the same ones, in the same order.
         kept = [one.end() for one in _CHARACTER.finditer(text) if not _UNFIT.sub(" ", clean(one[0])).isspace()]
         count, place = 0, 0
-        for word in _WORD.finditer(spoken):
-            count += sum(not char.isspace() for char in spoken[place : word.end()])
-            place = word.end()
-            self._ends.append(place)
+        for end in self._ends:
+            count += sum(not char.isspace() for char in spoken[place:end])
+            place = end
             self._original_ends.append(kept[count - 1])
 
     def last(self, position: int) -> int:

@@ -12,6 +12,7 @@ from backend.gateways.deepgram_speech import DeepgramSpeech
 from backend.gateways.elevenlabs_voice import ElevenLabsVoice
 from backend.models.voice import VoiceSettings
 from backend.ports import TextToSpeech
+from backend.ports.speech import OnSaid
 from backend.tests.gateways.model_requests import SettableClock
 from backend.tests.protocol_servers.speech_server import SpeechServer
 
@@ -49,10 +50,16 @@ async def said(voice: TextToSpeech, text: str = SENTENCE, **rest: Any) -> bytes:
 
 
 async def pieces(
-    voice: TextToSpeech, text: str = SENTENCE, *, before: str = "", after: str = "", **rest: Any
+    voice: TextToSpeech,
+    text: str = SENTENCE,
+    *,
+    before: str = "",
+    after: str = "",
+    on_said: OnSaid | None = None,
+    **rest: Any,
 ) -> list[bytes]:
     """The audio of a text as it came."""
-    async with aclosing(voice.speak(text, settings(**rest), before=before, after=after)) as spoken:
+    async with aclosing(voice.speak(text, settings(**rest), before=before, after=after, on_said=on_said)) as spoken:
         return [piece async for piece in spoken]
 
 

@@ -61,6 +61,15 @@ SPEAKING: dict[str, Case] = {
     "late_bad_chunks": (SpeechFailed, "no valid HTTP", 1),
     "gigantic_error": (SpeechFailed, "larger than", 1),
 }
+TIMED: dict[str, Case] = SPEAKING | {
+    "mp3": (SpeechFailed, "audio/mpeg where JSON", 1),
+    "html": (SpeechFailed, "text/html where JSON", 1),
+    "html_as_json": (SpeechFailed, "no audio", 1),
+    "truncated_json": (SpeechFailed, "no audio", 1),
+    "deep_json": (SpeechFailed, "no audio", 1),
+    "bad_base64": (SpeechFailed, "no base64", 1),
+    "odd_lines": (SpeechFailed, "no base64", 1),
+}
 LISTING: dict[str, Case] = {
     name: SPEAKING[name]
     for name in ("dead", "reset", "hang_up", "unauthorized", "rate_limited", "status", "redirect", "compressed")
@@ -107,6 +116,26 @@ async def test_speaking(hurried: ElevenLabsVoice, elevenlabs_server: ElevenLabsS
         await said(hurried)
     assert time.monotonic() - started < LONGEST_WAIT
     assert len(elevenlabs_server.requests) == requests
+    fit_to_show(caught.value, "elevenlabs")
+
+
+@pytest.mark.parametrize(("kind", "case"), TIMED.items())
+async def test_speaking_with_times(
+    hurried: ElevenLabsVoice, elevenlabs_server: ElevenLabsServer, kind: str, case: Case
+) -> None:
+    expected, words, requests = case
+    elevenlabs_server.fault(kind)
+    told: list[int] = []
+
+    def on_said(characters: int, _: float) -> None:
+        told.append(characters)
+
+    started = time.monotonic()
+    with pytest.raises(expected, match=words) as caught:
+        await said(hurried, on_said=on_said)
+    assert time.monotonic() - started < LONGEST_WAIT
+    assert len(elevenlabs_server.requests) == requests
+    assert not told
     fit_to_show(caught.value, "elevenlabs")
 
 

@@ -1,22 +1,25 @@
-"""A real HTTP server that speaks the API of ElevenLabs: streamed speech, and the paged list of voices.
+"""A real HTTP server that speaks the API of ElevenLabs: speech with and without times, and the list of voices.
 
-What it says is a hum as long as the text; what it should do wrong is said with `fault`. A key is asked for where
+What it says is a hum as long as the text, each character as long as the others; what it should do wrong is said with
+`fault`, and of the times of characters with `bend`. A key is asked for where
 `key` is set, and only the `known` voices speak.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import base64
+import json
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from backend.ports.speech import SAMPLE_RATE
+from backend.ports.speech import SAMPLE_BYTES, SAMPLE_RATE
 from backend.tests.protocol_servers.openai_faults import Exchange
 from backend.tests.protocol_servers.speech_audio import hummed
 from backend.tests.protocol_servers.speech_server import SpeechRequest, SpeechServer
 
 PIECE_BYTES = 4096
-SPEAK, VOICES = "/v1/text-to-speech/", "/v2/voices"
+SPEAK, TIMED, VOICES = "/v1/text-to-speech/", "/with-timestamps", "/v2/voices"
 SARAH: dict[str, Any] = {
     "voice_id": "EXAVITQu4vr4xnSDxMaL",
     "name": "Sarah",
@@ -39,6 +42,8 @@ class ElevenLabsServer(SpeechServer):
         self.piece_sizes: Sequence[int] = ()
         """Sizes of the first pieces of every answer, in bytes."""
         self.content_type = "audio/pcm"
+        self.bend: Callable[[int, Any], Any] = lambda _, alignment: alignment
+        """Makes something else of the times that come with the piece of this number."""
 
     @property
     def spoken(self) -> list[SpeechRequest]:
@@ -46,7 +51,7 @@ class ElevenLabsServer(SpeechServer):
         return [request for request in self.requests if request.path.startswith(SPEAK)]
 
     async def respond(self, request: SpeechRequest, exchange: Exchange) -> None:
-        voice_id = request.path.removeprefix(SPEAK).removesuffix("/stream")
+        voice_id = request.path.removeprefix(SPEAK).removesuffix(TIMED).removesuffix("/stream")
         if self.key is not None and request.headers.get("xi-api-key") != self.key:
             await unauthorized(exchange)
         elif request.method == "GET" and request.path == VOICES:
@@ -61,16 +66,24 @@ class ElevenLabsServer(SpeechServer):
             await self._speak(request, exchange)
 
     async def _speak(self, request: SpeechRequest, exchange: Exchange) -> None:
-        pcm = hummed(request.body["text"], request.body.get("voice_settings", {}).get("speed", 1.0))
-        await exchange.begin_stream(self.content_type)
-        start = 0
-        for size in self.piece_sizes:
-            await exchange.part(pcm[start : start + size])
-            start += size
-            await asyncio.sleep(0.01)  # so that it goes out alone
-        for place in range(start, len(pcm), PIECE_BYTES):
-            await exchange.part(pcm[place : place + PIECE_BYTES])
+        text = request.body["text"]
+        pcm = hummed(text, request.body.get("voice_settings", {}).get("speed", 1.0))
+        timed = request.path.endswith(TIMED)
+        await exchange.begin_stream("text/event-stream" if timed else self.content_type)
+        for number, (begin, end) in enumerate(self._cuts(len(pcm))):
+            alignment = self.bend(number, _alignment(text, len(pcm), begin, end)) if timed else None
+            await _sound(exchange, pcm[begin:end], alignment)
+            if number < len(self.piece_sizes):
+                await asyncio.sleep(0.01)  # so that it goes out alone
         await exchange.end()
+
+    def _cuts(self, length: int) -> Iterator[tuple[int, int]]:
+        begin = 0
+        for size in self.piece_sizes:
+            yield begin, begin + size
+            begin += size
+        for place in range(begin, length, PIECE_BYTES):
+            yield place, min(place + PIECE_BYTES, length)
 
     def _page(self, query: dict[str, str]) -> dict[str, Any]:
         start, size = int(query.get("next_page_token", "0")), min(int(query.get("page_size", "10")), 100)
@@ -85,6 +98,31 @@ def _problems(request: SpeechRequest) -> list[dict[str, Any]]:
     if request.query.get("output_format") != f"pcm_{SAMPLE_RATE}":
         return [{"loc": ["query", "output_format"], "msg": "this server speaks pcm_16000 only", "type": "value_error"}]
     return []
+
+
+async def _sound(exchange: Exchange, pcm: bytes, alignment: Any = None) -> None:
+    """A piece of audio, on whichever wire this is."""
+    if not exchange.path.endswith(TIMED):
+        await exchange.part(pcm)
+        return
+    line = {"audio_base64": base64.b64encode(pcm).decode(), "alignment": alignment, "normalized_alignment": alignment}
+    await exchange.part(json.dumps(line).encode() + b"\n\n")
+
+
+def _alignment(text: str, length: int, begin: int, end: int) -> Any:
+    """The times of the characters that end in this part of the audio of the text; None where none does."""
+    times = [length / SAMPLE_BYTES / SAMPLE_RATE * place / len(text) for place in range(len(text) + 1)]
+    bounds = [time * SAMPLE_BYTES * SAMPLE_RATE for time in times[1:]]
+    here = [place for place, bound in enumerate(bounds) if begin < round(bound) <= end]
+    return (
+        {
+            "characters": [text[place] for place in here],
+            "character_start_times_seconds": [round(times[place], 3) for place in here],
+            "character_end_times_seconds": [round(times[place + 1], 3) for place in here],
+        }
+        if here
+        else None
+    )
 
 
 async def refused(exchange: Exchange, status: int, code: str, message: str, **headers: str) -> None:
@@ -133,7 +171,7 @@ async def _cut_before_audio(exchange: Exchange) -> None:
 
 async def _half(exchange: Exchange) -> None:
     await exchange.begin_stream("audio/pcm")
-    await exchange.part(hummed("Half of it.")[:PIECE_BYTES])
+    await _sound(exchange, hummed("Half of it.")[:PIECE_BYTES])
     await asyncio.sleep(0.05)  # let it arrive: a reset takes back what lies unread
 
 
@@ -155,25 +193,38 @@ async def _stalled(exchange: Exchange) -> None:
 async def _endless(exchange: Exchange) -> None:
     await exchange.begin_stream("audio/pcm")
     while True:
-        await exchange.part(b"\x00\x01" * 64)  # small: what is too large is another matter
+        await _sound(exchange, b"\x00\x01" * 64)  # small: what is too large is another matter
         await asyncio.sleep(0)  # the others have their turn
 
 
 async def _gigantic(exchange: Exchange) -> None:
     await exchange.begin_stream("audio/pcm")
     while True:
-        await exchange.part(b"\x00\x01" * 2**20)
+        await _sound(exchange, b"\x00\x01" * 2**20)
 
 
 async def _dripping(exchange: Exchange) -> None:
     await exchange.begin_stream("audio/pcm")
     while True:
-        await exchange.part(b"\x00\x01" * 512)
+        await _sound(exchange, b"\x00\x01" * 512)
         await asyncio.sleep(0.02)
 
 
 async def _no_audio(exchange: Exchange) -> None:
     await exchange.begin_stream("audio/pcm")
+    await exchange.end()
+
+
+async def _bad_base64(exchange: Exchange) -> None:
+    await exchange.begin_stream("text/event-stream")
+    await exchange.part(b'{"audio_base64": "no base64!", "alignment": null}\n')
+    await exchange.end()
+
+
+async def _odd_lines(exchange: Exchange) -> None:
+    await exchange.begin_stream("text/event-stream")
+    for line in (b"{", b"5", b"null", b"[]", b'{"alignment": 7}', b'{"audio_base64": null}', b'{"audio_base64": 7}'):
+        await exchange.part(line + b"\n")
     await exchange.end()
 
 
@@ -202,6 +253,8 @@ ElevenLabsServer.wrongs = {
     "gigantic": _gigantic,
     "dripping": _dripping,
     "no_audio": _no_audio,
+    "bad_base64": _bad_base64,
+    "odd_lines": _odd_lines,
     "mp3": _mp3,
     "plain_error": _plain_error,
 }

@@ -20,10 +20,12 @@ from backend.errors import (
 from backend.models.agent_requests import AgentUpdateRequest
 from backend.models.speech import PreviewRequest
 from backend.models.tenant import Caller
+from backend.models.voice import VoiceSettings
 from backend.services.speech_service import Spoken
+from backend.services.spoken_segments import Utterance
 from backend.stores.database import Database
 from backend.tests.factories import TenantFactory
-from backend.tests.fake_speech import ALIASES, Studio, spoken
+from backend.tests.fake_speech import ALIASES, BYTES_A_LETTER, Studio, spoken
 from backend.tests.services.one_server import OneServer, one_server
 
 VOICE = {"provider": "elevenlabs", "voice_id": "calm-female", "speed": 0.9}
@@ -50,6 +52,19 @@ async def heard(said: Spoken) -> bytes:
         return b"".join([piece async for piece in said.audio])
     finally:
         await said.audio.close()
+
+
+async def test_the_ends_of_words_are_told(studio: Studio) -> None:
+    told: list[tuple[int, float]] = []
+
+    def on_said(characters: int, seconds: float) -> None:
+        told.append((characters, seconds))
+
+    voice = studio.speech.chosen(VoiceSettings.model_validate(VOICE))
+    words = Utterance("Breathe  in.", "", "")
+    audio = b"".join([piece async for piece in studio.speech.speak(uuid4(), voice, words, on_said=on_said)])
+    assert audio == spoken("Breathe in.")
+    assert told == [(7, 7 * BYTES_A_LETTER / 32_000), (12, 10 * BYTES_A_LETTER / 32_000)]
 
 
 async def test_a_text_is_spoken_in_the_agents_voice(server: OneServer, studio: Studio, caller: Caller) -> None:
