@@ -25,8 +25,8 @@ _SHORTEST_FRAME = 20 * BYTES_A_MS
 _AT_LEAST_AHEAD = 0.06
 """Seconds; with less, even a short frame is sent at once."""
 _TELL_EVERY = 0.05
-_KEPT_BEHIND = 10_000 * BYTES_A_MS
-"""What was heard so long ago is never sent again."""
+KEPT_MS = 10_000
+"""What was heard longer ago is never sent again."""
 _AROUND = 300
 
 
@@ -45,6 +45,8 @@ class SpokenAnswer:
         turn: int,
         socket: VoiceSocket,
         hearing: Hearing,
+        *,
+        kept_ms: int = KEPT_MS,
     ) -> None:
         self._speech = speech
         self._tenant_id = tenant_id
@@ -52,6 +54,7 @@ class SpokenAnswer:
         self._turn = turn
         self._socket = socket
         self._hearing = hearing
+        self._kept = kept_ms * BYTES_A_MS
         self._sentences = Sentences()
         self._waiting: deque[Sentence] = deque()
         self._whole_text = False
@@ -189,8 +192,8 @@ class SpokenAnswer:
             await self._socket.play(frame)
 
     def _forget(self) -> None:
-        surely = self._playback.surely - _KEPT_BEHIND - self._audio_from
-        if surely > _KEPT_BEHIND:
+        surely = self._playback.surely - self._kept - self._audio_from
+        if surely > self._kept:  # seldom, because it moves all the others
             del self._audio[:surely]
             self._audio_from += surely
 

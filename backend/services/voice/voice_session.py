@@ -264,14 +264,15 @@ class VoiceSession:
             self._turns, self._talk.mouth, heard, lambda hearing: self._talk.say(message, self._thread_id, hearing)
         )
         self._turn = turn
-        self._turning = asyncio.create_task(self._go_through(turn))
+        self._turning = asyncio.create_task(turn.run())
+        self._turning.add_done_callback(self._turn_over)
 
-    async def _go_through(self, turn: SpokenTurn) -> None:
-        try:
-            await turn.run()
-        except Exception as error:  # noqa: BLE001 — the seam of this background task: it ends the conversation
-            if not self._failed.done():
-                self._failed.set_exception(error)
+    def _turn_over(self, turning: asyncio.Task[None]) -> None:
+        """What breaks a turn ends the conversation."""
+        error = None if turning.cancelled() else turning.exception()
+        if error is not None and not self._failed.done():
+            self._failed.set_exception(error)
+            self._failed.exception()  # it may be over already, and then nobody waits for it
 
     async def _end_turn(self) -> None:
         """The turn is broken off, if it goes on, and stored."""
