@@ -70,12 +70,17 @@ async def fail(socket: WebSocket) -> None:
     raise RuntimeError("a secret detail: password=hunter2")
 
 
-@pytest.fixture
-async def wire() -> AsyncGenerator[Wire]:
-    ends.codes.clear()
-    before = len(asyncio.all_tasks())
+@pytest.fixture(scope="module")
+async def shared_wire() -> AsyncGenerator[Wire]:
     async with served(small_app(router)) as wire:
         yield wire
+
+
+@pytest.fixture
+async def wire(shared_wire: Wire) -> AsyncGenerator[Wire]:
+    ends.codes.clear()
+    before = len(asyncio.all_tasks())
+    yield shared_wire
     await eventually(lambda: len(asyncio.all_tasks()) <= before)
 
 
@@ -276,8 +281,9 @@ async def test_a_client_that_does_not_read_and_answers_no_ping_is_gone() -> None
             client.close()
 
 
-async def test_a_stopping_server_says_goodbye(wire: Wire) -> None:
-    async with await RawSocket.opened(wire.port, ECHO) as client:
+async def test_a_stopping_server_says_goodbye() -> None:
+    ends.codes.clear()
+    async with served(small_app(router)) as wire, await RawSocket.opened(wire.port, ECHO) as client:
         client.send(text({"type": "here"}))
         await client.until("here")
         wire.stop()

@@ -6,7 +6,6 @@ import asyncio
 import socket as plain
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -42,7 +41,7 @@ from backend.services.voice.voice_socket import SocketGone, VoiceSocket
 from backend.tests.fixtures_api import eventually
 from backend.tests.fixtures_logs import Logs
 from backend.tests.raw_socket import Ended, RawSocket, closing, frame, handshake, text
-from backend.tests.routers.small_app import Wire, served, small_app
+from backend.tests.routers.small_app import served, small_app
 
 AGENT = uuid4()
 ADDRESS = f"/api/api/v1/agents/{AGENT}/voice"
@@ -66,6 +65,7 @@ class House:
 
     talk: Talk
     role: Role = Role.MEMBER
+    port: int = 0
     credentials: list[Credentials] = field(default_factory=list[Credentials])
     came: list[Came] = field(default_factory=list["Came"])
 
@@ -104,19 +104,29 @@ def furnished(app: ASGIApp, house: House) -> ASGIApp:
     return with_house
 
 
-@asynccontextmanager
-async def open_house(talk: Talk, role: Role = Role.MEMBER) -> AsyncGenerator[tuple[House, Wire]]:
-    house = House(talk, role)
+@pytest.fixture(scope="module")
+async def shared_house() -> AsyncGenerator[House]:
+    house = House(hang_up)
     async with served(furnished(small_app(voice_socket.router), house)) as wire:
-        yield house, wire
+        house.port = wire.port
+        yield house
+
+
+@pytest.fixture
+def house(shared_house: House) -> House:
+    """An open house where every conversation ends at once, in good order."""
+    shared_house.talk, shared_house.role = hang_up, Role.MEMBER
+    shared_house.credentials.clear()
+    shared_house.came.clear()
+    return shared_house
 
 
 async def hang_up(_: VoiceSocket) -> None:
     """A conversation that ends in good order."""
 
 
-async def called(wire: Wire, first: bytes = START, query: str = "", **headers: str) -> Ended:
-    async with asyncio.timeout(10), await RawSocket.opened(wire.port, ADDRESS + query, **headers) as client:
+async def called(house: House, first: bytes = START, query: str = "", **headers: str) -> Ended:
+    async with asyncio.timeout(10), await RawSocket.opened(house.port, ADDRESS + query, **headers) as client:
         client.send(first)
         return await client.ended()
 
@@ -124,11 +134,10 @@ async def called(wire: Wire, first: bytes = START, query: str = "", **headers: s
 # --- how it ends ---
 
 
-async def test_a_conversation_that_ends_by_itself() -> None:
+async def test_a_conversation_that_ends_by_itself(house: House) -> None:
     thread, session = uuid4(), uuid4()
-    async with open_house(hang_up) as (house, wire):
-        ended = await called(wire)
-        await called(wire, query=f"?thread_id={thread}&session_id={session}")
+    ended = await called(house)
+    await called(house, query=f"?thread_id={thread}&session_id={session}")
     assert (ended.code, ended.reason, ended.events) == (1000, "", [])
     assert [came[1:] for came in house.came] == [(AGENT, None, None), (AGENT, thread, session)]
 
@@ -152,12 +161,12 @@ async def test_a_conversation_that_ends_by_itself() -> None:
         (NumenError("Something."), 1011),
     ],
 )
-async def test_an_error_is_told_before_the_close(error: NumenError, code: int) -> None:
+async def test_an_error_is_told_before_the_close(house: House, error: NumenError, code: int) -> None:
     async def refuse(_: VoiceSocket) -> None:
         raise error
 
-    async with open_house(refuse) as (_, wire):
-        ended = await called(wire)
+    house.talk = refuse
+    ended = await called(house)
     told = {"type": "error", "code": error.code, "title": error.title, "detail": error.detail, "turn": None}
     assert (ended.code, ended.reason, ended.events) == (code, error.detail, [told])
 
@@ -169,32 +178,32 @@ def test_a_new_error_is_closed_as_its_kind_is() -> None:
     assert close_code(NewAgentState) == 1008
 
 
-async def test_a_bad_frame_is_told_before_the_close() -> None:
+async def test_a_bad_frame_is_told_before_the_close(house: House) -> None:
     async def listen(socket: VoiceSocket) -> None:
         await socket.receive()
 
-    async with open_house(listen) as (_, wire):
-        ended = await called(wire, START + text('{"type": "dance"}'))
+    house.talk = listen
+    ended = await called(house, START + text('{"type": "dance"}'))
     assert (ended.code, [event["code"] for event in ended.events]) == (1003, ["unknown-frame"])
 
 
 @pytest.mark.parametrize(("detail", "reason"), [("a" * 200, "a" * 123), ("ä" * 100, "ä" * 61)])
-async def test_a_long_reason_is_cut(detail: str, reason: str) -> None:
+async def test_a_long_reason_is_cut(house: House, detail: str, reason: str) -> None:
     async def refuse(_: VoiceSocket) -> None:
         raise Invalid(detail)
 
-    async with open_house(refuse) as (_, wire):
-        ended = await called(wire)
+    house.talk = refuse
+    ended = await called(house)
     assert (ended.reason, ended.events[0]["detail"]) == (reason, detail)
 
 
-async def test_what_nobody_expects_is_logged_and_not_told(logs: Logs) -> None:
+async def test_what_nobody_expects_is_logged_and_not_told(house: House, logs: Logs) -> None:
     async def fail(_: VoiceSocket) -> None:
         raise RuntimeError("a secret detail")
 
-    async with open_house(fail) as (_, wire):
-        ended = await called(wire)
-        assert (await called(wire)).code == 1011, "the server does not go on"
+    house.talk = fail
+    ended = await called(house)
+    assert (await called(house)).code == 1011, "the server does not go on"
     assert (ended.code, ended.events[0]["code"]) == (1011, "internal")
     assert "secret" not in ended.reason + str(ended.events)
     failed = [line for line in logs() if line["event"] == "conversation failed"]
@@ -202,7 +211,7 @@ async def test_what_nobody_expects_is_logged_and_not_told(logs: Logs) -> None:
     assert failed[0]["request_id"] == ended.headers["x-request-id"]
 
 
-async def test_a_client_that_leaves_is_nothing_to_speak_of(logs: Logs) -> None:
+async def test_a_client_that_leaves_is_nothing_to_speak_of(house: House, logs: Logs) -> None:
     left = asyncio.Event()
 
     async def listen(socket: VoiceSocket) -> None:
@@ -214,14 +223,14 @@ async def test_a_client_that_leaves_is_nothing_to_speak_of(logs: Logs) -> None:
         left.set()
         raise SocketGone
 
-    async with open_house(listen) as (_, wire):
-        assert (await called(wire, START + closing(1000))).code == 1000
-        async with await RawSocket.opened(wire.port, ADDRESS) as client:
-            left.clear()
-            client.send(START)
-            client.abort()
-            await left.wait()
-        await eventually(lambda: len([one for one in asyncio.all_tasks() if "run_asgi" in repr(one)]) == 0)
+    house.talk = listen
+    assert (await called(house, START + closing(1000))).code == 1000
+    async with await RawSocket.opened(house.port, ADDRESS) as client:
+        left.clear()
+        client.send(START)
+        client.abort()
+        await left.wait()
+    await eventually(lambda: len([one for one in asyncio.all_tasks() if "run_asgi" in repr(one)]) == 0)
     assert [line["level"] for line in logs() if line["level"] not in ("info", "debug")] == []
 
 
@@ -248,19 +257,17 @@ async def test_a_client_that_leaves_is_nothing_to_speak_of(logs: Logs) -> None:
     ],
 )
 async def test_credentials_come_in_the_frame_the_subprotocol_or_the_header(
-    start: dict[str, str], headers: dict[str, str], authorization: str | None, user: str | None
+    house: House, start: dict[str, str], headers: dict[str, str], authorization: str | None, user: str | None
 ) -> None:
-    async with open_house(hang_up) as (house, wire):
-        ended = await called(wire, text({"type": "start", **start}), **headers)
+    ended = await called(house, text({"type": "start", **start}), **headers)
     (given,) = house.credentials
     assert (given.authorization, given.numen_user, given.host) == (authorization, user, "127.0.0.1")
     assert ended.code == (1000 if authorization == "Bearer good" else 1008)
     assert len(house.came) == (1 if authorization == "Bearer good" else 0)
 
 
-async def test_without_credentials_it_is_said_where_they_belong() -> None:
-    async with open_house(hang_up) as (_, wire):
-        ended = await called(wire, text({"type": "start"}))
+async def test_without_credentials_it_is_said_where_they_belong(house: House) -> None:
+    ended = await called(house, text({"type": "start"}))
     assert (ended.code, ended.reason) == (1008, "Send an API key or a token as `token` of `start`.")
 
 
@@ -274,35 +281,32 @@ async def test_without_credentials_it_is_said_where_they_belong() -> None:
         ("numen.voice.v2, chat", None),
     ],
 )
-async def test_the_token_is_never_the_chosen_subprotocol(offered: str | None, chosen: str | None) -> None:
+async def test_the_token_is_never_the_chosen_subprotocol(house: House, offered: str | None, chosen: str | None) -> None:
     headers = {} if offered is None else {"Sec-WebSocket-Protocol": offered}
-    async with open_house(hang_up) as (_, wire):
-        ended = await called(wire, START, **headers)
+    ended = await called(house, START, **headers)
     assert ended.headers.get("sec-websocket-protocol") == chosen
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.MEMBER, Role.ADMIN, Role.OWNER])
-async def test_a_viewer_does_not_talk(role: Role) -> None:
-    async with open_house(hang_up, role) as (house, wire):
-        ended = await called(wire)
+async def test_a_viewer_does_not_talk(house: House, role: Role) -> None:
+    house.role = role
+    ended = await called(house)
     assert ended.code == (1008 if role is Role.VIEWER else 1000)
     assert len(house.came) == (0 if role is Role.VIEWER else 1)
     assert [event["code"] for event in ended.events] == (["forbidden"] if role is Role.VIEWER else [])
 
 
 @pytest.mark.parametrize("name", ["token", "TOKEN", "key", "api_key", "access_token", "authorization", "%74oken"])
-async def test_credentials_in_the_address_are_refused_and_not_logged(name: str, logs: Logs) -> None:
-    async with open_house(hang_up) as (house, wire):
-        ended = await called(wire, query=f"?a=b&{name}=canary-0123456789")
+async def test_credentials_in_the_address_are_refused_and_not_logged(house: House, name: str, logs: Logs) -> None:
+    ended = await called(house, query=f"?a=b&{name}=canary-0123456789")
     assert (ended.code, [event["code"] for event in ended.events]) == (1008, ["invalid-request"])
     assert not house.credentials
     assert "canary" not in str(logs()) + ended.reason
 
 
 @pytest.mark.parametrize("first", [frame(2, b"ab"), text({"type": "stop"}), text({"type": "text", "message": "Hello"})])
-async def test_nothing_comes_before_the_start(first: bytes) -> None:
-    async with open_house(hang_up) as (house, wire):
-        ended = await called(wire, first)
+async def test_nothing_comes_before_the_start(house: House, first: bytes) -> None:
+    ended = await called(house, first)
     assert (ended.code, [event["code"] for event in ended.events]) == (1008, ["not-started"])
     assert not house.credentials
 
