@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -75,8 +74,11 @@ class DiskAudioFiles:
     def remove(self, tenant_id: UUID, sessions: Collection[UUID]) -> None:
         """See `AudioFiles.remove`."""
         for one in sessions:
+            folder = self._of(tenant_id, one)
+            for path in _listed(folder):
+                path.unlink(missing_ok=True)  # one that somebody else removes meanwhile keeps none of the others
             with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(self._of(tenant_id, one))
+                folder.rmdir()
 
     def sweep(self, unused_seconds: float) -> int:
         """See `AudioFiles.sweep`; folders that are empty go, too."""

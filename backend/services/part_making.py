@@ -6,6 +6,7 @@ import asyncio
 import errno
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing, contextmanager
+from typing import ParamSpec, TypeVar
 
 from backend.errors import NumenError, SessionNotFound, Unavailable
 from backend.ports.audio_files import AudioFiles, AudioKey, AudioWriter
@@ -14,6 +15,8 @@ from backend.telemetry import get_logger
 PIECE_BYTES = 65_536
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = get_logger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class PartMaking:
@@ -76,15 +79,22 @@ class PartMaking:
         try:
             async with aclosing(pieces):
                 await self._refuse_gone()
-                with told_by_the_disk():
-                    self._writer = await asyncio.to_thread(self._files.begin, self.key)
+                writer = await self._begun()
                 async for piece in pieces:
-                    await self._write(self._writer, piece)
+                    await self._write(writer, piece)
             with told_by_the_disk():
-                await asyncio.to_thread(self._writer.keep)
+                await _to_its_end(writer.keep)
             await self._refuse_gone()
         finally:
             await self._discard()
+
+    async def _begun(self) -> AudioWriter:
+        def begin() -> AudioWriter:
+            self._writer = self._files.begin(self.key)  # known at once: who is cancelled meanwhile must discard it
+            return self._writer
+
+        with told_by_the_disk():
+            return await _to_its_end(begin)
 
     async def _refuse_gone(self) -> None:
         # Also when it is kept: who erases removes the rows first, and then the files that there are.
@@ -95,7 +105,7 @@ class PartMaking:
 
     async def _write(self, writer: AudioWriter, piece: bytes) -> None:
         with told_by_the_disk():
-            await asyncio.to_thread(writer.write, piece)
+            await _to_its_end(writer.write, piece)
         self._written += len(piece)
         self._tell()
 
@@ -126,6 +136,18 @@ class PartMaking:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.warning("a part was not spoken", error=type(error).__name__)
+
+
+async def _to_its_end(do: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+    """Do it in a thread. Nobody can stop one: who is cancelled waits, or a file would appear when all is over."""
+    doing = asyncio.ensure_future(asyncio.to_thread(do, *values, **named))
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait([doing])
+        if not doing.cancelled():
+            doing.exception()  # nobody hears of it any more
+        raise
 
 
 @contextmanager

@@ -67,6 +67,7 @@ class SessionAudio:
         self._files = files
         self._making: dict[AudioKey, PartMaking] = {}
         self._closing = False
+        self._gone: dict[UUID, set[UUID]] = {}
 
     async def recording(self, caller: Caller, session_id: UUID) -> Recording:
         """What there is to hear; nothing is spoken yet.
@@ -144,17 +145,20 @@ class SessionAudio:
         return await _on_disk(self._files.count, tenant_id, sessions)
 
     async def sweep(self) -> None:
-        """Remove what belongs to no session any more, and what nobody has listened to for a week."""
-        found: dict[UUID, list[UUID]] = {}
+        """Remove what belonged to no session the last time either, and what nobody has listened to for a week."""
+        found: dict[UUID, set[UUID]] = {}
         for tenant_id, session_id in await _on_disk(self._files.sessions):
-            found.setdefault(tenant_id, []).append(session_id)
+            found.setdefault(tenant_id, set()).add(session_id)
+        gone_before, self._gone = self._gone, {}
         for tenant_id, sessions in found.items():
             async with self._database.tenant(tenant_id) as tx:
-                there = await tx.sessions.existing(sessions)
-            gone = set(sessions) - there
-            if gone:
-                await self.forget(tenant_id, gone)
-                _log.info("audio of sessions that are gone was removed", sessions=len(gone))
+                gone = sessions - await tx.sessions.existing(list(sessions))
+            # Who erases a person counts first what there is, and removes it then: we wait for that until the next time.
+            self._gone[tenant_id] = gone
+            left_over = gone & gone_before.get(tenant_id, set())
+            if left_over:
+                await self.forget(tenant_id, left_over)
+                _log.info("audio of sessions that are gone was removed", sessions=len(left_over))
         await _on_disk(self._files.sweep, UNUSED_SECONDS)
 
     async def close(self) -> None:

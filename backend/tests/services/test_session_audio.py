@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,11 @@ from backend.errors import (
     SpeechUnavailable,
     Unavailable,
 )
-from backend.gateways.audio_files import DiskAudioFiles
+from backend.gateways.audio_files import DiskAudioFiles, DiskAudioWriter
 from backend.models.agent_requests import AgentUpdateRequest
 from backend.models.session import Session
 from backend.models.tenant import Caller, Role
+from backend.ports.audio_files import AudioKey
 from backend.ports.speech import SAMPLE_RATE
 from backend.services.session_audio import Recording
 from backend.stores.database import Database
@@ -324,6 +326,54 @@ async def test_a_session_that_is_erased_while_it_is_spoken_leaves_nothing(
     assert kept(folder) == []
 
 
+class HeldFiles(DiskAudioFiles):
+    """Takes its time with one step, until `go`."""
+
+    def __init__(self, folder: Path, step: str) -> None:
+        super().__init__(folder)
+        self._step = step
+        self.there, self.go = threading.Event(), threading.Event()
+
+    def begin(self, key: AudioKey) -> DiskAudioWriter:
+        if self._step == "begin":
+            self._hold()
+        writer = super().begin(key)
+        return HeldWriter(writer, self._hold) if self._step == "keep" else writer
+
+    def _hold(self) -> None:
+        self.there.set()
+        assert self.go.wait(5)
+
+
+class HeldWriter(DiskAudioWriter):
+    def __init__(self, inner: DiskAudioWriter, hold: Callable[[], None]) -> None:
+        self.__dict__.update(vars(inner))
+        self._hold = hold
+
+    def keep(self) -> None:
+        self._hold()
+        super().keep()
+
+
+@pytest.mark.parametrize("step", ["begin", "keep"])
+async def test_erased_while_the_disk_is_slow_no_file_appears_afterwards(
+    database: Database, caller: Caller, session: Session, folder: Path, owner: Connection, step: str
+) -> None:
+    files = HeldFiles(folder, step)
+    studio = Studio(database, files)
+    listening = asyncio.create_task(heard(studio, await studio.recordings.recording(caller, session.id)))
+    assert await asyncio.to_thread(files.there.wait, 5)
+    await gone(owner, session.id)
+    forgetting = asyncio.create_task(studio.recordings.forget(caller.tenant_id, [session.id]))
+    await asyncio.wait([forgetting], timeout=0.05)
+    assert not forgetting.done()
+    files.go.set()
+    await forgetting
+    with pytest.raises(SessionNotFound):
+        await listening
+    assert kept(folder) == []
+
+
 async def test_another_server_that_speaks_it_takes_its_file_back(
     database: Database, studio: Studio, caller: Caller, session: Session, folder: Path, owner: Connection
 ) -> None:
@@ -350,5 +400,7 @@ async def test_the_sweep_takes_what_has_no_session(
     await studio.recordings.sweep()
     assert len(kept(folder)) == 8
     await gone(owner, session.id)
+    await studio.recordings.sweep()
+    assert len(kept(folder)) == 8  # an erasure may be about to count and remove them
     await studio.recordings.sweep()
     assert {path.parent.name for path in kept(folder)} == {str(other.id)}
