@@ -12,7 +12,7 @@ define INSTALL
 test "$$python" != none || { echo "$(NO_PYTHON)" >&2; exit 1; }; "$$python" backend/scripts/install.py
 endef
 
-.PHONY: help run setup check fix test test-fuzz test-crash bench-memory bench-memory-updates bench-memory-scale bench-voice bench-crisis \
+.PHONY: help run setup check fix test test-fuzz test-crash test-browser bench-memory bench-memory-updates bench-memory-scale bench-voice bench-crisis \
 	migrate openapi lock clean
 
 help: ## list the targets
@@ -45,6 +45,9 @@ test-crash: dev ## kill a working server a hundred times, in workflows, and one 
 	NUMEN_TEST_KILLS=100 $(BIN)/pytest backend/tests/api/test_crash.py
 	NUMEN_TEST_KILLS=25 $(BIN)/pytest backend/tests/api/test_work_crash.py
 	NUMEN_TEST_KILLS=24 $(BIN)/pytest backend/tests/api/test_erasure.py -k killed
+
+test-browser: dev ## talk with an agent in a real browser, Chromium (Debian, Ubuntu: apt install chromium)
+	$(BIN)/pytest backend/tests/browser
 
 bench-memory: dev ## how well memory finds what was said: make bench-memory DATA=conversations.json SPLIT=ids.txt
 	$(BIN)/python -m benchmarks.memory_retriever --data $(DATA) --split $(SPLIT)

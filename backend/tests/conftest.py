@@ -49,6 +49,9 @@ __all__ = [
     "tenant",
 ]
 
+# A browser and real seconds are asked for by `make test-browser` only, which names the folder.
+collect_ignore = ["browser"]
+
 settings.register_profile("shared machine", deadline=None)  # tests share two cores, an example's time says nothing
 settings.load_profile("shared machine")
 
