@@ -216,7 +216,6 @@ function loudness(pcm) {
 function mute(muted) {
   if (call?.microphone) call.microphone.muted = muted;
   on.mute.setAttribute("aria-pressed", String(muted));
-  on.mute.textContent = muted ? "The microphone is muted" : "Mute the microphone";
 }
 
 async function connect() {
@@ -248,7 +247,8 @@ on.push.addEventListener("pointerdown", (event) => {
   on.push.setPointerCapture(event.pointerId); // a finger that slides off still holds
   call?.push();
 });
-for (const kind of ["pointerup", "pointercancel", "contextmenu"]) on.push.addEventListener(kind, () => call?.release());
+for (const kind of ["pointerup", "pointercancel"]) on.push.addEventListener(kind, () => call?.release());
+on.push.addEventListener("contextmenu", (event) => event.preventDefault()); // so phones understand a long touch
 document.addEventListener("keydown", (event) => {
   if (event.code === "Escape") call?.interrupt();
   if (event.code !== "Space" || ![document.body, on.push].includes(event.target)) return;

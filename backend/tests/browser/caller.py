@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +111,13 @@ class Opener:
         self._folder = folder
         self._callers: list[Caller] = []
 
-    async def page_of(self, microphone: bytes | None = None, *, loop: bool = False, **voice: Any) -> Caller:
-        """The page of a new agent. The `microphone` hears this PCM16 from when it is opened; None: it is refused."""
+    async def page_of(
+        self, microphone: bytes | None = None, *, loop: bool = False, scripts: Sequence[str] = (), **voice: Any
+    ) -> Caller:
+        """The page of a new agent. The `microphone` hears this PCM16 from when it is opened; None: it is refused.
+
+        These `scripts` of this folder make the browser another one.
+        """
         flags = ["--autoplay-policy=no-user-gesture-required"]
         if microphone is not None:
             file = self._folder / f"microphone-{len(self._callers)}.wav"
@@ -125,7 +131,8 @@ class Opener:
         page = await browser.new_page()
         caller = Caller(browser, page)
         self._callers.append(caller)
-        await page.add_init_script(path=HERE / "spy.js")
+        for script in ("spy.js", *scripts):
+            await page.add_init_script(path=HERE / script)
         await page.goto(f"{self.url}/voice-demo/{await self._new_agent(voice)}")
         return caller
 

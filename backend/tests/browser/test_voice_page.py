@@ -5,6 +5,8 @@ Run by `make test-browser`; `make test` leaves this folder out, because it needs
 
 from __future__ import annotations
 
+import pytest
+
 from backend.tests.browser.caller import Caller, Opener, silence
 from backend.tests.protocol_servers.deepgram_server import DeepgramServer
 from backend.tests.protocol_servers.elevenlabs_server import ElevenLabsServer
@@ -103,13 +105,14 @@ async def test_the_interrupt_key_silences_at_once(opener: Opener, openai_server:
     assert await caller.lines("agent") == [(await caller.lines("agent"))[0], SHORT]
 
 
+@pytest.mark.parametrize("scripts", [(), ("own_rate_only.js",)], ids=["as it is", "as in Firefox"])
 async def test_a_button_is_held_to_talk(
-    opener: Opener, openai_server: OpenAIServer, deepgram_server: DeepgramServer
+    opener: Opener, openai_server: OpenAIServer, deepgram_server: DeepgramServer, scripts: tuple[str, ...]
 ) -> None:
     openai_server.answer_once(SHORT)
     deepgram_server.hear_once(ASKED)
     said = silence(0.5) + hummed(ASKED)
-    caller = await opener.page_of(said, loop=True, vad_enabled=False)
+    caller = await opener.page_of(said, loop=True, scripts=scripts, vad_enabled=False)
     ready = await caller.connect()
     assert ready["push_to_talk"] is True
     await caller.page.wait_for_selector("#push:not([hidden])")
