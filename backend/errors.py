@@ -42,6 +42,7 @@ NumenError
 │   ├── SpeechUnavailable    dead, refusing, rate limiting, or its key is missing
 │   ├── SpeechTimeout        slower than its deadline
 │   └── SpeechFailed         answered with an error or rubbish
+│       └── UnknownVoice     it has no such voice, or does not speak that language
 ├── StepFailed               a step of a run failed, after the tries that it had
 ├── RunTooLong               the run used up its time, its iterations or its budget
 ├── BrokenWall               the database would let a tenant see another's rows; the server does not start
@@ -281,6 +282,10 @@ class SpeechTimeout(SpeechError):
 
 class SpeechFailed(SpeechError):
     code, title = "speech-failed", "The voice provider failed"
+
+
+class UnknownVoice(SpeechFailed):
+    code, title = "unknown-voice", "The voice provider has no such voice"
 
 
 class StepFailed(NumenError):

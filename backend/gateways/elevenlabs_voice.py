@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from backend.errors import SpeechFailed
+from backend.errors import UnknownVoice
 from backend.gateways.aligned_words import AlignedWords
 from backend.gateways.answer import BadAnswer, is_list, is_object
 from backend.gateways.provider_words import LONGEST_MESSAGE, presentable
@@ -37,7 +37,7 @@ LONGEST_CONTEXT = 1000
 VOICES_PER_PAGE, MOST_PAGES = 25, 40
 """Small pages: the SDK takes a quarter of a second to build a hundred voices, and nothing else runs meanwhile."""
 LIST_HINT = "GET /api/v1/voices lists the voices there are"
-HINTS = {"voice_not_found": LIST_HINT, "invalid_uid": LIST_HINT}
+UNKNOWN_VOICE = {"voice_not_found": LIST_HINT, "invalid_uid": LIST_HINT}
 OTHER_CODES = {"nb": "no", "nn": "no", "cmn": "zh"}
 """Languages that the provider knows by another code than their tag's."""
 NO_AUDIO = (
@@ -117,7 +117,7 @@ class ElevenLabsVoice:
             secret=self._key,
             connect_seconds=connect_seconds,
             clock=clock,
-            hints=HINTS,
+            unknown_voice=UNKNOWN_VOICE,
         )
 
     async def speak(
@@ -182,7 +182,7 @@ class ElevenLabsVoice:
             detail = (
                 f"{presentable(asked.voice_id, self._key)!r} is no voice of {NAME}: 1 to 64 letters, digits, - or _"
             )
-            raise SpeechFault(SpeechFailed(f"{detail}; {LIST_HINT}", provider=PROVIDER))
+            raise SpeechFault(UnknownVoice(f"{detail}; {LIST_HINT}", provider=PROVIDER))
         sdk = await self._ready()
         seconds = min(self._first_byte_seconds, self._total_seconds)
         until = asyncio.get_running_loop().time() + seconds

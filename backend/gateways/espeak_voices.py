@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import langcodes
 
-from backend.errors import SpeechFailed
+from backend.errors import UnknownVoice
 from backend.models.voice import VoiceSettings
 from backend.ports.speech import Voice
 
@@ -50,7 +50,7 @@ def espeak_voice(wanted: VoiceSettings, known: Sequence[EspeakVoice]) -> str:
 
     An id that is a voice of espeak-ng, or a language of one, is that voice. Of another name only the words count that
     tell a woman's from a man's voice: `calm-female` is a woman's in the language of the contract.
-    Errors: `SpeechFailed` for a voice or a language that it does not have.
+    Errors: `UnknownVoice` for a voice or a language that it does not have.
     """
     own = wanted.voice_id.lower().replace("_", "-")
     named = own if any(one.voice_id == own for one in known) else _best(own, known)
@@ -58,8 +58,9 @@ def espeak_voice(wanted: VoiceSettings, known: Sequence[EspeakVoice]) -> str:
         return named
     variant = variant_of(wanted.voice_id)
     if wanted.provider == PROVIDER and not variant:
-        raise SpeechFailed(
-            f"The local voice has no voice {wanted.voice_id}: name one of espeak-ng's, such as en-us or de",
+        raise UnknownVoice(
+            f"The local voice has no voice {wanted.voice_id}: name one of espeak-ng's, such as en-us or de; "
+            "GET /api/v1/voices lists them all",
             provider=PROVIDER,
         )
     return _of_language(wanted.language, known) + variant
@@ -82,7 +83,9 @@ def _of_language(language: str, known: Sequence[EspeakVoice]) -> str:
     nearest, _ = langcodes.closest_match(language, tags, max_distance=_FARTHEST)
     found = _best(nearest, known) or _best(tag.partition("-")[0], known)
     if found is None:
-        raise SpeechFailed(f"The local voice does not speak {language}", provider=PROVIDER)
+        raise UnknownVoice(
+            f"The local voice does not speak {language}; GET /api/v1/voices lists what it speaks", provider=PROVIDER
+        )
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import httpx
 import stamina
 
-from backend.errors import SpeechError, SpeechFailed, SpeechTimeout, SpeechUnavailable
+from backend.errors import SpeechError, SpeechFailed, SpeechTimeout, SpeechUnavailable, UnknownVoice
 from backend.gateways.answer import BadAnswer, is_list, is_object, rows
 from backend.gateways.provider_words import asked_wait, causes, presentable
 from backend.ports import Clock
@@ -88,8 +88,8 @@ class SpeechFault(Exception):
 class SpeechFaults:
     """Translates for one provider: `provider` is its slug, `name` what people call it.
 
-    `secret` is the key that no message may hold and `key_setting` the setting that it comes from. `hints` says what
-    to do about an error, by the provider's code for it.
+    `secret` is the key that no message may hold and `key_setting` the setting that it comes from. `unknown_voice`
+    are its codes for a voice that it does not have, each with what to do about it.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class SpeechFaults:
         secret: str,
         connect_seconds: float,
         clock: Clock,
-        hints: Mapping[str, str] | None = None,
+        unknown_voice: Mapping[str, str] | None = None,
     ) -> None:
         self._provider = provider
         self._name = name
@@ -109,7 +109,7 @@ class SpeechFaults:
         self._secret = secret
         self._connect_seconds = connect_seconds
         self._clock = clock
-        self._hints = hints or {}
+        self._unknown_voice = unknown_voice or {}
 
     def fault(self, exc: Exception, *, begun: bool = False) -> SpeechFault:
         """The fault behind a foreign exception. `begun` says that the answer had begun, so nothing is tried again."""
@@ -183,10 +183,11 @@ class SpeechFaults:
             return self._unavailable(f"it limits how often we may ask{said}", retry=True, wait=wait)
         if status in AWAY_STATUSES:
             return self._unavailable(f"it answers {status}{said}", retry=True, wait=wait)
-        hint = next((f"; {self._hints[code]}" for code in codes if code in self._hints), "")
+        hint = next((f"; {self._unknown_voice[code]}" for code in codes if code in self._unknown_voice), "")
+        kind = UnknownVoice if hint else SpeechFailed
         if status == 404 and not said:
             hint = "; check its base URL"
-        fault = self._failed(f"{self._name} answers {status}{said}{hint}")
+        fault = self._failed(f"{self._name} answers {status}{said}{hint}", kind)
         fault.retry, fault.wait = status >= 500, wait
         return fault
 
@@ -197,8 +198,8 @@ class SpeechFaults:
         error = SpeechUnavailable(f"{self._name} cannot be used now: {reason}", **context)
         return SpeechFault(error, retry=retry, wait=wait)
 
-    def _failed(self, detail: str) -> SpeechFault:
-        return SpeechFault(SpeechFailed(detail, provider=self._provider))
+    def _failed(self, detail: str, kind: type[SpeechFailed] = SpeechFailed) -> SpeechFault:
+        return SpeechFault(kind(detail, provider=self._provider))
 
     def _fit(self, message: str) -> str:
         return presentable(message, self._secret)

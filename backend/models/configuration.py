@@ -16,6 +16,7 @@ class Configuration(FrozenModel):
     """The language model and what a turn may use.
 
     `max_tokens` bounds one answer, `memory_k` the memories shown to a turn, `thread_window` the recent messages.
+    With `voice_enabled` the agent's `voice` is used; an agent of type `voice` always uses it.
     `llm_provider` is `openai`, `offline`, or a name from the deployment's own list of servers.
     """
 

@@ -41,6 +41,7 @@ from backend.errors import (
     TooManyConversations,
     Unauthenticated,
     Unavailable,
+    UnknownVoice,
 )
 from backend.models.problem import Problem
 from backend.routers.http_errors import (
@@ -88,6 +89,7 @@ KINDS: dict[type[NumenError], Kind] = {
     ModelUnavailable: Kind(503, "Your message is kept. Send the request again, with the same Idempotency-Key, later."),
     SpeechError: Kind(502, "Try again; the text is kept. The detail says what the provider answered."),
     SpeechTimeout: Kind(504, "Try again, or say less at once."),
+    UnknownVoice: Kind(422, "Name another voice in the contract; GET /api/v1/voices lists the ones there are."),
     SpeechUnavailable: Kind(503, "Try again later; the detail names the setting when a key is missing."),
     ToolError: Kind(502, "Look at the run's steps, and at the server of the tool."),
     TooManyConversations: Kind(429, "End another conversation, or try again later."),

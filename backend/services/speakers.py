@@ -68,6 +68,7 @@ class Speakers:
         if speaker is None and not self._stands_in:
             raise _no_key(voice.provider)
         if speaker is None:
+            self._resolved(voice)  # a name that is wrong is wrong today, and not on the day that a key is set
             note = f"{KEYS[voice.provider]} is not set: this is the voice of this machine, not of {voice.provider}."
             return ChosenVoice(LOCAL, self._voices[LOCAL], voice, note)
         return ChosenVoice(voice.provider, speaker, self._resolved(voice))
@@ -106,7 +107,8 @@ class Speakers:
             return voice.model_copy(update={"provider": ELEVENLABS}) if known else voice
         if known is None and not _ELEVENLABS_VOICE.fullmatch(voice.voice_id):
             names = ", ".join(sorted(self._aliases))
-            detail = f"is no id of an ElevenLabs voice and no alias; the aliases are {names} (NUMEN_VOICE_ALIASES)"
+            detail = f"is no id of an ElevenLabs voice and no alias; the aliases are {names} (NUMEN_VOICE_ALIASES), "
+            detail += "and GET /api/v1/voices lists what there is"
             raise Invalid(f"The voice {voice.voice_id} {detail}.", [FieldError("/voice/voice_id", detail)])
         return voice.model_copy(update={"voice_id": known or voice.voice_id})
 

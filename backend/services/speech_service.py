@@ -68,7 +68,8 @@ class SpeechService:
     async def voice(self, caller: Caller, agent_id: UUID) -> VoiceSettings:
         """How the agent speaks and listens.
 
-        Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`; `Invalid` for an agent without a voice.
+        Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`; `Invalid` for an agent without a voice, or with
+        `voice_enabled` off.
         """
         return voice_of(await self.contract(caller, agent_id))
 
@@ -158,9 +159,14 @@ class SpeechService:
 
 
 def voice_of(contract: AgentContract) -> VoiceSettings:
-    """The voice that a contract has. Errors: `Invalid` when it has none."""
+    """The voice that a contract has. Errors: `Invalid` when it has none, or has it switched off."""
     if contract.voice is None:
         raise Invalid(f"The contract of {contract.name} has no `voice`: give it one, or ask another agent.")
+    if contract.type != "voice" and not contract.configuration.voice_enabled:
+        raise Invalid(
+            f"{contract.name} is switched to text: set `configuration.voice_enabled` of its contract to true, or make "
+            "it an agent of type `voice`."
+        )
     return contract.voice
 
 

@@ -46,8 +46,11 @@ class Person:
         return answer.json() if answer.content else None
 
     async def make_agent(self, **parts: Any) -> dict[str, Any]:
-        """An agent with these parts of a contract."""
-        body = {"name": "Stargazer", "identity": {"short_description": "A guide to the night sky"}, **parts}
+        """An agent with these parts of a contract; one with a voice speaks."""
+        identity = {"short_description": "A guide to the night sky"}
+        body: dict[str, Any] = {"name": "Stargazer", "identity": identity, **parts}
+        if body.get("voice"):
+            body["configuration"] = {"voice_enabled": True} | body.get("configuration", {})
         return await self.ok("POST", "/api/v1/agents", body)
 
 

@@ -89,8 +89,15 @@ async def test_what_may_be_said(api: Api, body: dict[str, str], status: int) -> 
 async def test_what_cannot_be_spoken_says_why(api: Api) -> None:
     owner = await api.owner()
     silent, cloudy = await owner.make_agent(), await owner.make_agent(voice={"voice_id": "calm-female"})
+    off = await owner.make_agent(voice=VOICE, configuration={"voice_enabled": False})
+    parrot = await owner.make_agent(voice={**VOICE, "voice_id": "parrot"})
+    foreign = await owner.make_agent(voice={**VOICE, "voice_id": "calm-female", "language": "tl"})
     answers = {
         "no voice": (await speak(owner, silent), 422, "no `voice`"),
+        "switched off": (await speak(owner, off), 422, "set `configuration.voice_enabled`"),
+        "unknown voice": (await speak(owner, parrot), 422, "no voice parrot"),
+        "unknown voice, and where to look": (await speak(owner, parrot), 422, "GET /api/v1/voices"),
+        "unknown language": (await speak(owner, foreign), 422, "does not speak tl"),
         "no key": (await speak(owner, cloudy), 503, "ELEVENLABS_API_KEY"),
         "mp3": (await speak(owner, cloudy, accept="audio/mpeg"), 406, "audio/wav only"),
     }
@@ -145,6 +152,8 @@ async def test_voices_are_listed_and_can_be_heard(api: Api) -> None:
     too_long = await owner.http.post("/api/v1/voices/preview", json={**asked, "text": "x" * 301})
     unknown = await owner.http.post("/api/v1/voices/preview", json={**asked, "provider": "parrot"})
     assert (too_long.status_code, unknown.status_code) == (422, 422)
+    parrot = await owner.http.post("/api/v1/voices/preview", json={**asked, "voice_id": "parrot"})
+    assert (parrot.status_code, parrot.json()["code"]) == (422, "unknown-voice")
 
 
 # --- recordings ---

@@ -76,6 +76,15 @@ async def test_an_unknown_voice_is_refused_before_anybody_is_asked(
     assert elevenlabs_server.requests == []
 
 
+async def test_a_voice_that_the_provider_does_not_know_is_the_contracts_mistake(
+    person: Person, elevenlabs_server: ElevenLabsServer
+) -> None:
+    elevenlabs_server.known = {SARAH["voice_id"]}
+    answer = await speak(person, voice_id="A" * 20)
+    assert (answer.status_code, answer.json()["code"]) == (422, "unknown-voice")
+    assert "GET /api/v1/voices" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("fault", "options", "status"),
     [("unauthorized", {}, 503), ("status", {"status": 400}, 502), ("dead", {}, 503), ("mp3", {}, 502)],

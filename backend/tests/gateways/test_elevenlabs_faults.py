@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from backend.errors import SpeechError, SpeechFailed, SpeechTimeout, SpeechUnavailable
+from backend.errors import SpeechError, SpeechFailed, SpeechTimeout, SpeechUnavailable, UnknownVoice
 from backend.gateways.elevenlabs_voice import MOST_PAGES, ElevenLabsVoice
 from backend.tests.gateways.speech_meetings import (
     FAIR,
@@ -44,7 +44,7 @@ SPEAKING: dict[str, Case] = {
     "dripping": (SpeechTimeout, "did not finish its answer within", 1),
     "unauthorized": (SpeechUnavailable, "refuses the key .answer 401.: Invalid API key; check ELEVENLABS_API_KEY", 1),
     "quota": (SpeechUnavailable, "quota is used up .answer 401.: This request exceeds your quota", 1),
-    "voice_not_found": (SpeechFailed, "nobody was not found.; GET /api/v1/voices lists", 1),
+    "voice_not_found": (UnknownVoice, "nobody was not found.; GET /api/v1/voices lists", 1),
     "unprocessable": (SpeechFailed, "422: body.voice_settings.speed: ensure this is at most 1.2", 1),
     "rate_limited": (SpeechUnavailable, "limits how often we may ask: Too many concurrent requests", 2),
     "status": (SpeechFailed, "answers 500: Something broke", 2),
@@ -225,7 +225,7 @@ async def test_a_provider_that_repeats_the_key(
 @pytest.mark.parametrize("case", [(SpeechError, "", 0)])
 async def test_an_unknown_voice(hurried: ElevenLabsVoice, elevenlabs_server: ElevenLabsServer, case: Case) -> None:
     elevenlabs_server.known = {SARAH["voice_id"]}
-    with pytest.raises(SpeechFailed, match="404: A voice with voice_id nobody was not found"):
+    with pytest.raises(UnknownVoice, match="404: A voice with voice_id nobody was not found"):
         await said(hurried, voice_id="nobody")
     assert await said(hurried) == hummed(SENTENCE)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from backend.errors import Misconfigured, SpeechFailed, SpeechUnavailable
+from backend.errors import Misconfigured, SpeechFailed, SpeechUnavailable, UnknownVoice
 from backend.gateways.elevenlabs_voice import LONGEST_CONTEXT, VOICES_PER_PAGE, ElevenLabsVoice
 from backend.tests.fixtures_logs import Logs
 from backend.tests.gateways.speech_meetings import (
@@ -107,7 +107,7 @@ async def test_a_voice_id_cannot_leave_its_place(
     voice: ElevenLabsVoice, elevenlabs_server: ElevenLabsServer, voice_id: str
 ) -> None:
     smuggled = settings().model_copy(update={"voice_id": voice_id})
-    with pytest.raises(SpeechFailed, match="GET /api/v1/voices") as caught:
+    with pytest.raises(UnknownVoice, match="GET /api/v1/voices") as caught:
         await anext(voice.speak(SENTENCE, smuggled))
     fit_to_show(caught.value, "elevenlabs")
     assert not elevenlabs_server.requests

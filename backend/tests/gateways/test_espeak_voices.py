@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.errors import SpeechFailed
+from backend.errors import UnknownVoice
 from backend.gateways.espeak_voices import EspeakVoice, espeak_voice, variant_of
 from backend.models.voice import VoiceSettings
 
@@ -83,12 +83,12 @@ def test_a_friendly_name_is_enough_for_the_local_voice_itself() -> None:
 
 
 def test_a_voice_that_does_not_exist_is_named() -> None:
-    with pytest.raises(SpeechFailed, match="no voice somebody"):
+    with pytest.raises(UnknownVoice, match=r"no voice somebody.*GET /api/v1/voices"):
         chosen("somebody", "en-US", "local")
 
 
 def test_a_language_that_it_does_not_speak_is_named() -> None:
-    with pytest.raises(SpeechFailed, match="does not speak tl"):
+    with pytest.raises(UnknownVoice, match="does not speak tl"):
         chosen("calm-female", "tl")
 
 

@@ -88,7 +88,9 @@ class OneServer:
         self.remembered += 1
 
     async def agent(self, caller: Caller, **parts: Any) -> UUID:
-        """A new agent with these parts in its contract."""
+        """A new agent with these parts in its contract; one with a voice speaks."""
+        if parts.get("voice"):
+            parts["configuration"] = {"voice_enabled": True} | parts.get("configuration", {})
         request = AgentCreateRequest.model_validate({"name": "Stargazer", "identity": IDENTITY} | parts)
         return (await self.agents.create(caller, request)).id
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,17 +20,17 @@ from backend.errors import (
     SpeechUnavailable,
     Unavailable,
 )
-from backend.gateways.audio_files import DiskAudioFiles, DiskAudioWriter
+from backend.gateways.audio_files import DiskAudioFiles
 from backend.models.agent_requests import AgentUpdateRequest
 from backend.models.session import Session
 from backend.models.tenant import Caller, Role
-from backend.ports.audio_files import AudioKey
 from backend.ports.speech import SAMPLE_RATE
 from backend.services.session_audio import Recording
 from backend.stores.database import Database
 from backend.tests.factories import TenantFactory, make_user
 from backend.tests.fake_speech import ALIASES, Studio, spoken
 from backend.tests.fakes import says
+from backend.tests.services.held_files import HeldFiles
 from backend.tests.services.interviewing import REFLECTION, SCRIPT, TEXTS, consented, default_agents, ended
 from backend.tests.services.one_server import OneServer, one_server
 
@@ -324,35 +323,6 @@ async def test_a_session_that_is_erased_while_it_is_spoken_leaves_nothing(
     with pytest.raises(SessionNotFound):
         await heard(studio, recording)
     assert kept(folder) == []
-
-
-class HeldFiles(DiskAudioFiles):
-    """Takes its time with one step, until `go`."""
-
-    def __init__(self, folder: Path, step: str) -> None:
-        super().__init__(folder)
-        self._step = step
-        self.there, self.go = threading.Event(), threading.Event()
-
-    def begin(self, key: AudioKey) -> DiskAudioWriter:
-        if self._step == "begin":
-            self._hold()
-        writer = super().begin(key)
-        return HeldWriter(writer, self._hold) if self._step == "keep" else writer
-
-    def _hold(self) -> None:
-        self.there.set()
-        assert self.go.wait(5)
-
-
-class HeldWriter(DiskAudioWriter):
-    def __init__(self, inner: DiskAudioWriter, hold: Callable[[], None]) -> None:
-        self.__dict__.update(vars(inner))
-        self._hold = hold
-
-    def keep(self) -> None:
-        self._hold()
-        super().keep()
 
 
 @pytest.mark.parametrize("step", ["begin", "keep"])

@@ -7,9 +7,11 @@ from typing import Any, cast
 import pytest
 
 from backend.errors import Invalid, SpeechFailed, SpeechUnavailable
+from backend.gateways.local_voice import LocalVoice
 from backend.models.voice import VoiceSettings
 from backend.stores.database import Database
 from backend.tests.fake_speech import ALIASES, Studio
+from backend.tests.gateways.sounds import pitch, sound_of
 
 NOWHERE = cast("Database", None)  # who speaks is no question of rows
 
@@ -37,6 +39,8 @@ def test_a_voice_of_the_provider_is_taken_as_it_is() -> None:
 def test_an_unknown_voice_is_refused_with_the_known_aliases(voice_id: str) -> None:
     with pytest.raises(Invalid, match="calm-female, soothing-male"):
         studio().speakers.choose(voice(voice_id))
+    with pytest.raises(Invalid, match="GET /api/v1/voices"):
+        studio(keys=(), stands_in=True).speakers.choose(voice(voice_id))
 
 
 def test_without_a_key_the_variable_is_named() -> None:
@@ -55,6 +59,17 @@ def test_in_the_first_run_this_machine_speaks_and_says_so() -> None:
     assert (chosen.provider, chosen.speaker, chosen.settings) == ("local", here.local, wanted)
     assert "ELEVENLABS_API_KEY is not set" in chosen.note
     assert chosen.note.isascii()
+
+
+async def test_who_stands_in_is_a_woman_where_one_was_asked_for_and_a_man_where_a_man_was() -> None:
+    here, local = studio(keys=(), stands_in=True), LocalVoice()
+    pitches: list[float] = []
+    for voice_id in ("calm-female", "soothing-male"):
+        chosen = here.speakers.choose(voice(voice_id))
+        said = local.speak("Now let your shoulders sink, and breathe in slowly.", chosen.settings)
+        pitches.append(pitch(sound_of(b"".join([piece async for piece in said]))))
+    await local.close()
+    assert pitches[0] > 1.5 * pitches[1]
 
 
 def test_a_provider_that_has_a_key_is_not_replaced() -> None:

@@ -54,6 +54,19 @@ async def heard(said: Spoken) -> bytes:
         await said.audio.close()
 
 
+async def test_an_agent_that_is_switched_to_text_neither_speaks_nor_listens(
+    server: OneServer, studio: Studio, caller: Caller
+) -> None:
+    off = {"configuration": {"voice_enabled": False}, "voice": VOICE}
+    switched_off, spoken_to = await server.agent(caller, **off), await server.agent(caller, type="voice", **off)
+    with pytest.raises(Invalid, match=r"set `configuration\.voice_enabled`"):
+        await studio.speech.say(caller, switched_off, "Hello.")
+    with pytest.raises(Invalid, match=r"set `configuration\.voice_enabled`"):
+        await studio.speech.voice(caller, switched_off)
+    assert studio.said == []
+    assert (await studio.speech.voice(caller, spoken_to)).voice_id == "calm-female"  # its type is what switches it on
+
+
 async def test_the_ends_of_words_are_told(studio: Studio) -> None:
     told: list[tuple[int, float]] = []
 

@@ -1,0 +1,39 @@
+"""A disk that takes its time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from backend.gateways.audio_files import DiskAudioFiles, DiskAudioWriter
+from backend.ports.audio_files import AudioKey
+
+
+class HeldFiles(DiskAudioFiles):
+    """Takes its time with one step, until `go`."""
+
+    def __init__(self, folder: Path, step: str) -> None:
+        super().__init__(folder)
+        self._step = step
+        self.there, self.go = threading.Event(), threading.Event()
+
+    def begin(self, key: AudioKey) -> DiskAudioWriter:
+        if self._step == "begin":
+            self._hold()
+        writer = super().begin(key)
+        return HeldWriter(writer, self._hold) if self._step == "keep" else writer
+
+    def _hold(self) -> None:
+        self.there.set()
+        assert self.go.wait(5)
+
+
+class HeldWriter(DiskAudioWriter):
+    def __init__(self, inner: DiskAudioWriter, hold: Callable[[], None]) -> None:
+        self.__dict__.update(vars(inner))
+        self._hold = hold
+
+    def keep(self) -> None:
+        self._hold()
+        super().keep()
