@@ -3,7 +3,7 @@
     python examples/talk.py "IntakeAgent - Manifestation Coach" "Hello, who are you?"
 
 What is said is typed here, as a person does who has no microphone; what is heard goes to answer.wav, as if it were
-played. The first answer is interrupted after a second: what is stored of it is what was heard.
+played. Each answer is interrupted after a moment: what is stored of it is what was heard.
 NUMEN_URL says where the server is, NUMEN_API_KEY who you are (not needed in development mode).
 """
 
@@ -34,17 +34,17 @@ def agent_named(name: str) -> dict[str, Any]:
         return json.load(answer)[0]
 
 
-async def turn(socket: ClientConnection, message: str, *, listen_ms: int | None = None) -> bytes:
-    """Say something and listen; with `listen_ms` only so long. The audio that was heard."""
+async def turn(socket: ClientConnection, message: str, *, listen_ms: int) -> bytes:
+    """Say something and listen so long. The audio that was heard."""
     print(f"you: {message}")
     await socket.send(json.dumps({"type": "text", "message": message}))
-    heard = b""
+    heard, enough = b"", listen_ms * BYTES_A_MS
     async for frame in socket:
         if isinstance(frame, bytes):
-            heard += frame
-            if listen_ms is not None and len(heard) >= listen_ms * BYTES_A_MS:
-                heard, listen_ms = heard[: listen_ms * BYTES_A_MS], None
-                await socket.send(json.dumps({"type": "interrupt"}))
+            if len(heard) < enough:  # what comes after the interruption is on its way already, and never played
+                heard = (heard + frame)[:enough]
+                if len(heard) == enough:
+                    await socket.send(json.dumps({"type": "interrupt"}))
             continue
         event = json.loads(frame)
         if event["type"] == "interrupt" or event["type"] == "audio.end":  # nothing more is played: say how much was
@@ -66,7 +66,7 @@ async def played(socket: ClientConnection, number: int, heard: bytes) -> None:
 
 
 async def main(name: str = "IntakeAgent - Manifestation Coach", message: str = "Hello, who are you?") -> None:
-    """Two turns, the first one interrupted."""
+    """Two turns."""
     agent = agent_named(name)
     address = f"ws{URL.removeprefix('http')}/api/v1/agents/{agent['id']}/voice"
     async with connect(address, subprotocols=["numen.voice.v1"], compression=None) as socket:  # type: ignore[list-item]
@@ -76,7 +76,7 @@ async def main(name: str = "IntakeAgent - Manifestation Coach", message: str = "
             raise SystemExit(f"not let in: {ready}")
         print(f"{ready['name']} speaks by {ready['speaks']['provider']}. {ready['speaks']['note']}")
         heard = await turn(socket, message, listen_ms=1000)
-        heard += await turn(socket, "And what do we do here?")
+        heard += await turn(socket, "And what do we do here?", listen_ms=2000)
     with wave.open("answer.wav", "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

@@ -146,6 +146,11 @@ class ElevenLabsVoice:
             # The foreign exception is left behind: it holds the request, and the request the key.
             raise fault.error from None
 
+    async def prepare(self) -> None:
+        """Import the SDK."""
+        if self._key:
+            await self._sdk.get()
+
     async def voices(self) -> Sequence[Voice]:
         """The account's voices, at most a thousand. Errors: as the port says."""
         until = asyncio.get_running_loop().time() + self._total_seconds

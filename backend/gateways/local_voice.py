@@ -87,6 +87,10 @@ class LocalVoice:
                 async for part in audio:
                     yield part
 
+    async def prepare(self) -> None:
+        """Start a process, unless one has been started. Errors: `SpeechUnavailable`, `SpeechTimeout`."""
+        await self._voices()
+
     async def voices(self) -> Sequence[Voice]:
         """Those of espeak-ng, about 140. Errors: `SpeechUnavailable`, `SpeechTimeout`."""
         return [one.offered() for one in await self._voices()]

@@ -53,6 +53,10 @@ class TextToSpeech(Protocol):
         """
         ...
 
+    async def prepare(self) -> None:
+        """Load what takes long to load, so that the first text does not wait for it."""
+        ...
+
     async def voices(self) -> Sequence[Voice]:
         """What there is to choose from."""
         ...

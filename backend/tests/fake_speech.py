@@ -38,6 +38,7 @@ class FakeVoice:
         self.said: list[tuple[str, VoiceSettings]] = []
         self.around: list[tuple[str, str]] = []
         self.listed = 0
+        self.prepared = 0
         self.open = 0
         self.most_open = 0
         self.closed = False
@@ -68,6 +69,11 @@ class FakeVoice:
                 yield spoken(word)
         finally:
             self.open -= 1
+
+    async def prepare(self) -> None:
+        self.prepared += 1
+        if self.away:
+            raise self.away
 
     async def voices(self) -> Sequence[Voice]:
         self.listed += 1

@@ -67,7 +67,8 @@ async def _session(door: Door) -> str:
     interview = {"fields": [{"name": "goals", "kind": "list", "question": "What do you wish for?"}]}
     script = {"parts": [{"name": "only", "purpose": "Say good day.", "minutes": 0.1}]}
     await door.create(contract("Interviewer", interview=interview))
-    await door.create(contract("Writer", script=script, voice={"provider": "local", "voice_id": "en-us"}))
+    voice = {"voice": {"provider": "local", "voice_id": "en-us"}, "configuration": {"voice_enabled": True}}
+    await door.create(contract("Writer", script=script, **voice))
     path = f"/sessions/{(await door.ok('POST', '/sessions', {}))['id']}"
     for said in ("I wish to sleep better.", "Yes, that is right."):
         await door.ok("POST", f"{path}/messages", {"message": said})

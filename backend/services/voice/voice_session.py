@@ -140,6 +140,8 @@ class VoiceSession:
     # --- what comes in ---
 
     async def _receive(self) -> None:
+        with suppress(SpeechError):  # told when something is to be said
+            await self._talk.mouth.voice.speaker.prepare()
         opened = await self._ears.open() if self._ears is not None else False
         await self._socket.tell(self._ready(hears=opened))
         while True:

@@ -104,6 +104,14 @@ async def test_an_archived_agent_does_not_talk(server: OneServer, database: Data
         await refused(server, Studio(database, None), caller, agent)
 
 
+async def test_who_speaks_is_prepared_before_it_is_ready(server: OneServer, database: Database, caller: Caller) -> None:
+    studio = Studio(database, None)
+    studio.eleven.away = SpeechUnavailable("not now")
+    async with call(server, database, caller, studio=studio) as talk:
+        assert talk.person.kinds == ["ready"]
+        assert studio.eleven.prepared == 1
+
+
 async def test_a_thread_is_gone_on_with(server: OneServer, database: Database, caller: Caller) -> None:
     agent = await server.agent(caller, **TALKS)
     before = await server.say(caller, agent, "We have met.")
