@@ -12,8 +12,8 @@ define INSTALL
 test "$$python" != none || { echo "$(NO_PYTHON)" >&2; exit 1; }; "$$python" backend/scripts/install.py
 endef
 
-.PHONY: help run setup check fix test test-fuzz test-crash test-browser bench-memory bench-memory-updates bench-memory-scale bench-voice bench-crisis \
-	migrate openapi lock clean
+.PHONY: help run setup check fix test test-fuzz test-crash test-soak test-browser bench-memory bench-memory-updates \
+	bench-memory-scale bench-voice bench-crisis migrate openapi lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1	\2/p' Makefile | expand -t 24

@@ -122,6 +122,7 @@ async def _announce(container: Container, port: int) -> None:
         typer.echo(
             f"  curl -s {url}/api/v1/agents/{agent.id}/chat -H 'content-type: application/json'{header} -d '{body}'"
         )
+        typer.echo(f"Or aloud, in a browser: {url}/voice-demo/{agent.id}")
 
 
 async def _announce_access(container: Container) -> str | None:
