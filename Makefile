@@ -49,6 +49,9 @@ test-crash: dev ## kill a working server a hundred times, in workflows, and one 
 test-browser: dev ## talk with an agent in a real browser, Chromium (Debian, Ubuntu: apt install chromium)
 	$(BIN)/pytest backend/tests/browser
 
+test-soak: dev ## ten thousand conversations by voice, which must leave no memory
+	NUMEN_TEST_SESSIONS=10000 $(BIN)/pytest backend/tests/api/test_voice_socket.py -k leave_no_memory
+
 bench-memory: dev ## how well memory finds what was said: make bench-memory DATA=conversations.json SPLIT=ids.txt
 	$(BIN)/python -m benchmarks.memory_retriever --data $(DATA) --split $(SPLIT)
 

@@ -69,6 +69,11 @@ class NumenServer:
         self._reader.start()
 
     @property
+    def process(self) -> psutil.Process:
+        """The server's process, to be looked at."""
+        return psutil.Process(self._process.pid)
+
+    @property
     def log(self) -> str:
         """What the server has logged."""
         return (self.folder / "server.log").read_text("utf-8")
