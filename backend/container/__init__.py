@@ -25,6 +25,7 @@ from backend.services.access_service import AccessService
 from backend.services.agent_interaction_service import AgentInteractionService
 from backend.services.agent_memory import AgentMemory
 from backend.services.agent_service import AgentService
+from backend.services.compressed_audio import CompressedAudio
 from backend.services.contract_check import ContractCheck
 from backend.services.contract_mirror import KIND, ContractMirror
 from backend.services.crisis.crisis_gate import CrisisGate
@@ -96,6 +97,7 @@ class Container:
     speech: SpeechService
     voice: VoiceService
     session_audio: SessionAudio
+    compression: CompressedAudio
     schedules: ScheduleService
     webhooks: WebhookService
     readiness: ReadinessService
@@ -263,6 +265,7 @@ def _furnished(
         speech=grounds.speech.speech,
         voice=build_voice(grounds.settings, grounds.speech, parts.interactions, threads, sessions, grounds.registry),
         session_audio=grounds.speech.recordings,
+        compression=grounds.speech.compression,
         schedules=ScheduleService(database),
         webhooks=WebhookService(database, parts.tasks.start_order, clock),
         readiness=ReadinessService(database, relay, memory.relay, memory.reindex),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backend.gateways.audio_files import DiskAudioFiles
+from backend.services.compressed_audio import CompressedAudio
 from backend.services.session_audio import SessionAudio
 from backend.services.speakers import Speakers
 from backend.services.speech_service import SpeechService
@@ -15,6 +16,7 @@ from backend.services.voice.voice_session import Limits
 
 if TYPE_CHECKING:
     from backend.ports import Clock, SpeechToText, TextToSpeech
+    from backend.ports.speech import AudioEncoder
     from backend.services.agent_interaction_service import AgentInteractionService
     from backend.services.janitor import Job
     from backend.services.run_registry import RunRegistry
@@ -33,6 +35,7 @@ class SpeechParts:
 
     speech: SpeechService
     recordings: SessionAudio
+    compression: CompressedAudio
     metrics: Metrics
 
     def jobs(self) -> list[Job]:
@@ -55,7 +58,7 @@ def open_speech(
     speech = SpeechService(database, speakers, metrics)
     recordings = SessionAudio(database, speech, DiskAudioFiles(settings.data_dir.resolve() / "audio"))
     stack.push_async_callback(recordings.close)
-    return SpeechParts(speech, recordings, metrics)
+    return SpeechParts(speech, recordings, CompressedAudio(_mp3), metrics)
 
 
 def build_voice(
@@ -70,6 +73,12 @@ def build_voice(
     each = Limits(settings.voice_idle_seconds, settings.voice_session_seconds)
     limits = VoiceLimits(each, settings.voice_sessions_per_tenant)
     return VoiceService(interactions, threads, sessions, parts.speech, registry, parts.metrics, limits)
+
+
+def _mp3() -> AudioEncoder:
+    from backend.gateways.mp3_encoder import Mp3Encoder  # noqa: PLC0415
+
+    return Mp3Encoder()
 
 
 def _voices(settings: Settings, clock: Clock) -> dict[str, TextToSpeech]:

@@ -39,6 +39,18 @@ OnSaid = Callable[[int, float], None]
 """So many characters of the text have been said, words and all, when so many seconds of its audio are over."""
 
 
+class AudioEncoder(Protocol):
+    """Makes one file of another kind from PCM16, piece by piece. Any thread may call it, one at a time."""
+
+    def encode(self, pcm: bytes) -> bytes:
+        """What is finished with these samples, often a little less than they are; may be nothing yet."""
+        ...
+
+    def finish(self) -> bytes:
+        """The rest."""
+        ...
+
+
 class TextToSpeech(Protocol):
     """A provider of voices. Errors: `SpeechUnavailable`, `SpeechTimeout`, `SpeechFailed`."""
 

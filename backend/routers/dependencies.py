@@ -23,6 +23,7 @@ from backend.routers.idempotent_route import IDEMPOTENCY_KEY, claim_operation, h
 from backend.services.access_service import AccessService, Credentials
 from backend.services.agent_interaction_service import AgentInteractionService
 from backend.services.agent_service import AgentService
+from backend.services.compressed_audio import CompressedAudio
 from backend.services.erasure_service import ErasureService
 from backend.services.memory_service import MemoryService
 from backend.services.receipt_service import ReceiptService
@@ -99,6 +100,10 @@ async def _speech(connection: HTTPConnection) -> SpeechService:
     return container(connection).speech
 
 
+async def _compression(connection: HTTPConnection) -> CompressedAudio:
+    return container(connection).compression
+
+
 async def _session_audio(connection: HTTPConnection) -> SessionAudio:
     return container(connection).session_audio
 
@@ -116,6 +121,7 @@ Schedules = Annotated[ScheduleService, Depends(_schedules)]
 Sessions = Annotated[SessionService, Depends(_sessions)]
 Webhooks = Annotated[WebhookService, Depends(_webhooks)]
 Speech = Annotated[SpeechService, Depends(_speech)]
+Compression = Annotated[CompressedAudio, Depends(_compression)]
 SessionRecordings = Annotated[SessionAudio, Depends(_session_audio)]
 
 # --- who is calling --------------------------------------------------------------------------------------

@@ -22,21 +22,30 @@ from backend.errors import (
     SpeechUnavailable,
 )
 from backend.models.speech import Heard, PreviewRequest, SpeechRequest, VoiceList
-from backend.routers.dependencies import Member, Operation, SecretOperation, SessionRecordings, Speech, Viewer
-from backend.routers.http_errors import BodyTooLarge, NotAcceptable, RangeNotSatisfiable, UnsupportedMedia
-from backend.routers.idempotent_route import IdempotentRoute
-from backend.routers.problems import PROBLEM_RESPONSES, problem_responses
-from backend.routers.wav_answer import (
+from backend.routers.accepted_audio import MP3, WAV, accepted_audio
+from backend.routers.audio_answer import (
+    AUDIO_RESPONSE,
     HEADER_BYTES,
-    WAV_RESPONSE,
+    AudioAnswer,
     Span,
-    WavAnswer,
     asked_range,
     is_everything,
-    refuse_other_media,
     span_of,
     wav_header,
 )
+from backend.routers.dependencies import (
+    Compression,
+    Member,
+    Operation,
+    SecretOperation,
+    SessionRecordings,
+    Speech,
+    Viewer,
+)
+from backend.routers.http_errors import BodyTooLarge, NotAcceptable, RangeNotSatisfiable, UnsupportedMedia
+from backend.routers.idempotent_route import IdempotentRoute
+from backend.routers.problems import PROBLEM_RESPONSES, problem_responses
+from backend.services.compressed_audio import CompressedAudio
 from backend.services.session_audio import Recording, SessionAudio
 from backend.services.speech_service import Spoken
 
@@ -48,7 +57,7 @@ _KINDS = ("audio/wav", "audio/mpeg", "audio/ogg", "audio/webm")
 _AUDIO = re.compile(r"audio/[a-z0-9][a-z0-9.+-]{0,60}")
 _SPEAKING = (DatabaseUnavailable, SpeechFailed, SpeechTimeout, SpeechUnavailable)
 _AGENT = (AgentNotFound, AgentArchived, AgentInactive)
-_ACCEPT = Header(description="`audio/wav`; other kinds of audio are not made.", examples=["audio/wav"])
+_ACCEPT = Header(description="`audio/wav` (the default) or `audio/mpeg`.", examples=[WAV, MP3])
 Accept = Annotated[str | None, _ACCEPT]
 _RECORDING: dict[str, Any] = {
     "requestBody": {
@@ -60,7 +69,7 @@ _RECORDING: dict[str, Any] = {
 _PART: dict[int | str, dict[str, Any]] = {
     206: {
         "description": "The bytes that Range asks for",
-        "content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {WAV: {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 
@@ -68,20 +77,21 @@ _PART: dict[int | str, dict[str, Any]] = {
 @router.post(
     "/agents/{agent_id}/speech",
     response_class=Response,
-    responses={**WAV_RESPONSE, **problem_responses(*_AGENT, NotAcceptable, *_SPEAKING)},
+    responses={**AUDIO_RESPONSE, **problem_responses(*_AGENT, NotAcceptable, *_SPEAKING)},
     operation_id="speak",
 )
 async def speak(
     caller: Member,
     speech: Speech,
+    compression: Compression,
     agent_id: UUID,
     body: SpeechRequest,
     operation: SecretOperation,  # noqa: ARG001 — claims the Idempotency-Key
     accept: Accept = None,
 ) -> Response:
     """Have a text spoken in the agent's voice, as a stream that begins with the first words."""
-    refuse_other_media(accept)
-    return _answer(await speech.say(caller, agent_id, body.text))
+    kind = accepted_audio(accept)
+    return _answer(await speech.say(caller, agent_id, body.text), kind, compression)
 
 
 @router.post(
@@ -112,26 +122,27 @@ async def list_voices(caller: Viewer, speech: Speech) -> VoiceList:  # noqa: ARG
 @router.post(
     "/voices/preview",
     response_class=Response,
-    responses={**WAV_RESPONSE, **problem_responses(NotAcceptable, *_SPEAKING)},
+    responses={**AUDIO_RESPONSE, **problem_responses(NotAcceptable, *_SPEAKING)},
     operation_id="previewVoice",
 )
 async def preview_voice(
     caller: Member,
     speech: Speech,
+    compression: Compression,
     body: PreviewRequest,
     operation: SecretOperation,  # noqa: ARG001 — claims the Idempotency-Key
     accept: Accept = None,
 ) -> Response:
     """Hear a voice before a contract names it."""
-    refuse_other_media(accept)
-    return _answer(await speech.preview(caller, body))
+    kind = accepted_audio(accept)
+    return _answer(await speech.preview(caller, body), kind, compression)
 
 
 @router.get(
     "/sessions/{session_id}/audio",
     response_class=Response,
     responses={
-        **WAV_RESPONSE,
+        **AUDIO_RESPONSE,
         **_PART,
         **problem_responses(SessionNotFound, SessionState, NotAcceptable, RangeNotSatisfiable, *_SPEAKING),
     },
@@ -141,15 +152,19 @@ async def get_session_audio(
     request: Request,
     caller: Viewer,
     recordings: SessionRecordings,
+    compression: Compression,
     session_id: UUID,
     accept: Accept = None,
 ) -> Response:
     """Listen to a session's script, with its silences, in the voice of the plan (or the agent's).
 
-    The first time it is spoken while it is heard; then it is a file with a length, of which `Range` gives a part.
+    The first time it is spoken while it is heard; then it is a file with a length, of which `Range` gives a part. As
+    `audio/mpeg` it has no length, and `Range` is not looked at: the whole comes.
     """
-    refuse_other_media(accept)
+    kind = accepted_audio(accept)
     recording = await recordings.recording(caller, session_id)
+    if kind == MP3:
+        return await _compressed(recordings, recording, compression)
     asked = asked_range(request.headers.get("range"))
     tag = f'"{recording.tag}"'
     if asked and request.headers.get("if-range", tag) != tag:
@@ -163,9 +178,35 @@ async def get_session_audio(
     return await _file(recordings, recording, length, span, {"etag": tag, "accept-ranges": "bytes"})
 
 
-def _answer(spoken: Spoken) -> WavAnswer:
+def _answer(spoken: Spoken, kind: str, compression: CompressedAudio) -> AudioAnswer:
     headers = _voice_headers(spoken.provider, spoken.note)
-    return WavAnswer(wav_header(None), spoken.audio, spoken.audio.close, headers)
+    if kind == WAV:
+        return AudioAnswer(wav_header(None), spoken.audio, spoken.audio.close, headers)
+    made = compression.of(spoken.audio)
+
+    async def close() -> None:
+        await made.aclose()
+        await spoken.audio.close()
+
+    return AudioAnswer(b"", made, close, headers, kind=kind)
+
+
+async def _compressed(recordings: SessionAudio, recording: Recording, compression: CompressedAudio) -> AudioAnswer:
+    """The whole recording as MP3; the first of its bytes is there already."""
+    pieces = recordings.pieces(recording)
+    made = compression.of(pieces)
+
+    async def close() -> None:
+        await made.aclose()
+        await pieces.aclose()
+
+    try:
+        first = await anext(made, b"")
+    except BaseException:
+        await close()
+        raise
+    headers = _voice_headers(recording.provider, recording.note) | {"accept-ranges": "none"}
+    return AudioAnswer(first, made, close, headers, kind=MP3)
 
 
 async def _file(
@@ -174,7 +215,7 @@ async def _file(
     length: int | None,
     span: Span | None,
     headers: dict[str, str] | None = None,
-) -> WavAnswer:
+) -> AudioAnswer:
     """The file, or a part of it; the first of its bytes is there already, so that what fails before is a problem."""
     sent = _voice_headers(recording.provider, recording.note) | (headers or {})
     head = wav_header(length)
@@ -190,8 +231,8 @@ async def _file(
     else:
         pieces = recordings.pieces(recording)
     first = await anext(pieces, b"")
-    return WavAnswer(head + first, pieces, pieces.aclose, sent, 206 if span else 200)
+    return AudioAnswer(head + first, pieces, pieces.aclose, sent, 206 if span else 200)
 
 
 def _voice_headers(provider: str, note: str) -> dict[str, str]:
-    return {"numen-voice-provider": provider, **({"numen-voice-note": note} if note else {})}
+    return {"vary": "Accept", "numen-voice-provider": provider, **({"numen-voice-note": note} if note else {})}

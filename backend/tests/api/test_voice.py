@@ -13,12 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
+from backend.routers.audio_answer import HEADER_BYTES
 from backend.routers.voice import RECORDING_BYTES
-from backend.routers.wav_answer import HEADER_BYTES
 from backend.scripts.default_agents import load_default_agents
 from backend.tests.api.event_reader import all_events
 from backend.tests.fixtures_api import Api, Person, api_settings, random_id, serving
 from backend.tests.fixtures_server import NumenServer
+from backend.tests.mp3_frames import seconds_of_mp3
 
 VOICE: dict[str, Any] = {"provider": "local", "voice_id": "en-us", "speed": 1.0}
 WORDS = "Breathe in slowly, and let your shoulders sink. You are safe here, and nothing has to be done."
@@ -70,6 +71,21 @@ async def test_an_agent_speaks_at_its_speed(api: Api) -> None:
     assert seconds(answer.content) / seconds(faster.content) == pytest.approx(1.5, rel=0.1)
 
 
+async def test_speech_as_mp3(api: Api) -> None:
+    owner = await api.owner()
+    agent = await owner.make_agent(voice=VOICE)
+    wav, mp3 = [await speak(owner, agent, accept=kind) for kind in ("audio/*", "audio/mpeg, audio/wav;q=0.9")]
+    assert [one.headers["content-type"] for one in (wav, mp3)] == ["audio/wav", "audio/mpeg"]
+    assert mp3.headers["numen-voice-provider"] == "local"
+    assert "accept" in mp3.headers["vary"].lower()
+    assert seconds_of_mp3(mp3.content) == pytest.approx(seconds(wav.content), abs=0.2)
+    assert len(mp3.content) < 0.3 * len(wav.content)
+    asked = {"provider": "local", "voice_id": "de", "text": "Guten Tag."}
+    preview = await owner.http.post("/api/v1/voices/preview", json=asked, headers={"accept": "audio/mpeg"})
+    assert (preview.status_code, preview.headers["content-type"]) == (200, "audio/mpeg")
+    assert seconds_of_mp3(preview.content) > 0.5
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -99,7 +115,7 @@ async def test_what_cannot_be_spoken_says_why(api: Api) -> None:
         "unknown voice, and where to look": (await speak(owner, parrot), 422, "GET /api/v1/voices"),
         "unknown language": (await speak(owner, foreign), 422, "does not speak tl"),
         "no key": (await speak(owner, cloudy), 503, "ELEVENLABS_API_KEY"),
-        "mp3": (await speak(owner, cloudy, accept="audio/mpeg"), 406, "audio/wav only"),
+        "ogg": (await speak(owner, cloudy, accept="audio/ogg"), 406, "audio/wav and as audio/mpeg"),
     }
     for name, (answer, status, told) in answers.items():
         assert answer.status_code == status, name
@@ -263,6 +279,18 @@ async def test_a_part_of_a_session(person: Person) -> None:
     assert (behind.status_code, behind.json()["length"]) == (416, size)
     other = await person.http.get(url, headers={"range": "bytes=0-9", "if-range": '"another"'})
     assert (other.status_code, len(other.content)) == (200, size)
+
+
+async def test_a_session_as_mp3(person: Person) -> None:
+    url = f"{await written(person)}/audio"
+    first = await person.http.get(url, headers={"accept": "audio/mpeg"})  # while it is spoken
+    whole = await person.http.get(url)
+    again = await person.http.get(url, headers={"accept": "audio/mpeg", "range": "bytes=5-9"})
+    assert [one.status_code for one in (first, whole, again)] == [200, 200, 200]
+    assert first.headers["content-type"] == again.headers["content-type"] == "audio/mpeg"
+    assert (first.headers["accept-ranges"], "etag" in first.headers) == ("none", False)
+    assert first.content == again.content
+    assert seconds_of_mp3(first.content) == pytest.approx(seconds(whole.content), abs=0.2)
 
 
 async def test_two_sessions_are_heard_at_once(person: Person) -> None:

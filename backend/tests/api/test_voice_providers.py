@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from backend.routers.wav_answer import HEADER_BYTES
+from backend.routers.audio_answer import HEADER_BYTES
 from backend.tests.fixtures_api import Api, Person, api_settings, serving
 from backend.tests.protocol_servers.deepgram_server import DeepgramServer
 from backend.tests.protocol_servers.elevenlabs_server import SARAH, ElevenLabsServer
@@ -100,13 +100,16 @@ async def test_what_fails_before_the_first_sound_is_a_problem_and_nobody_else_sp
     assert KEY not in answer.text
 
 
+@pytest.mark.parametrize("accept", ["audio/wav", "audio/mpeg"])
 @pytest.mark.parametrize("fault", ["cut", "cut_by_reset", "endless"])
 async def test_what_fails_in_the_middle_cuts_the_answer(
-    person: Person, elevenlabs_server: ElevenLabsServer, fault: str
+    person: Person, elevenlabs_server: ElevenLabsServer, fault: str, accept: str
 ) -> None:
     elevenlabs_server.fault(fault)
+    agent = await person.make_agent(voice=VOICE)
+    url, headers = f"/api/v1/agents/{agent['id']}/speech", {"accept": accept}
     with pytest.raises(httpx.RemoteProtocolError):
-        await speak(person)
+        await person.http.post(url, json={"text": TEXT}, headers=headers)
 
 
 async def test_voices_of_all_providers_are_listed(house: Api, person: Person) -> None:

@@ -1,4 +1,4 @@
-"""Audio as an answer: PCM16 with a WAV header before it, whole, in part, or as it comes."""
+"""Audio as an answer: PCM16 with a WAV header before it, whole, in part, or as it comes; MP3 as it comes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from starlette.types import Receive, Scope, Send
 
 from backend.errors import NumenError
 from backend.ports.speech import SAMPLE_BYTES, SAMPLE_RATE
-from backend.routers.http_errors import NotAcceptable, RangeNotSatisfiable
+from backend.routers.accepted_audio import MP3, WAV
+from backend.routers.http_errors import RangeNotSatisfiable
 from backend.telemetry import get_logger
 
 _log = get_logger(__name__)
-WAV = "audio/wav"
 HEADER_BYTES = 44
 _UNKNOWN = 0xFFFFFFFF
-_NAMES = frozenset({"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "audio/*", "*/*"})
-_QUALITY = re.compile(r";\s*q\s*=\s*([0-9.]+)")
 _RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})", re.IGNORECASE)
 
-WAV_RESPONSE: dict[int | str, dict[str, Any]] = {
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+AUDIO_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "A WAV file: PCM16, mono, 16,000 samples a second. Without Content-Length it is still being "
-        "spoken: the header then says the largest length there is, and an answer that is cut has failed.",
-        "content": {WAV: {"schema": {"type": "string", "format": "binary"}}},
+        "description": "WAV: PCM16, mono, 16,000 samples a second; without Content-Length it is still being spoken, "
+        "and the header says the largest length there is. MP3: mono, 16,000 samples a second, 64 kbit/s, always as it "
+        "comes. An answer that is cut has failed.",
+        "content": {WAV: _BINARY, MP3: _BINARY},
         "headers": {
             "Numen-Voice-Provider": {"description": "Who speaks.", "schema": {"type": "string"}},
             "Numen-Voice-Note": {"description": "Why it is not who was asked for.", "schema": {"type": "string"}},
@@ -47,21 +47,6 @@ def wav_header(data_bytes: int | None) -> bytes:
         "<4sI4s4sIHHIIHH4sI",
         b"RIFF", whole, b"WAVE", b"fmt ", 16, 1, 1, SAMPLE_RATE, rate, SAMPLE_BYTES, 8 * SAMPLE_BYTES, b"data", size,
     )  # fmt: skip
-
-
-def refuse_other_media(accept: str | None) -> None:
-    """Errors: `NotAcceptable` when the client takes no WAV."""
-    if accept is None or not accept.strip():
-        return
-    for one in accept.split(","):
-        name = one.partition(";")[0].strip().lower()
-        quality = _QUALITY.search(one)
-        if name in _NAMES and (quality is None or quality[1].strip("0.") != ""):
-            return
-    raise NotAcceptable(
-        "Audio is given as audio/wav only: the voice of this machine makes no other kind, and what a provider gives is "
-        "not compressed again. Send Accept: audio/wav."
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +82,7 @@ def span_of(asked: re.Match[str], length: int) -> Span | None:
     return Span(begin, end)
 
 
-class WavAnswer(StreamingResponse):
+class AudioAnswer(StreamingResponse):
     """Sends `first`, then pieces as they come; one that fails cuts the answer, so that nobody takes it for whole.
 
     `close` is called in the end, also when nothing was ever sent. With a `content-length` in `headers` it is kept.
@@ -110,8 +95,9 @@ class WavAnswer(StreamingResponse):
         close: Callable[[], Awaitable[None]],
         headers: Mapping[str, str],
         status: int = 200,
+        kind: str = WAV,
     ) -> None:
-        Response.__init__(self, None, status, headers, WAV)
+        Response.__init__(self, None, status, headers, kind)
         if "content-length" not in headers:
             del self.headers["content-length"]
         self._first = first
