@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter
 from backend.models.base import FrozenModel, example
 from backend.models.fields import Text
 
+SCHEMA_ID = "urn:numen:schema:voice-frames:1"
 FRAME_BYTES = 65_536
 """A frame has at most so many bytes, text and audio alike."""
 LONGEST_TOKEN = 8_192
@@ -224,3 +225,19 @@ class TurnEvent(FrozenModel):
 
 
 ServerFrame = Ready | Transcribed | AudioStart | AudioEnd | Interrupted | TurnMetrics | VoiceError | TurnEvent
+SERVER_FRAME: TypeAdapter[ServerFrame] = TypeAdapter(ServerFrame)
+
+
+def frames_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of all text frames, with examples: `$defs` has each, and either side's choice."""
+    unions, shared = TypeAdapter.json_schemas(
+        [("client", "validation", CLIENT_FRAME), ("server", "serialization", SERVER_FRAME)]
+    )
+    sides = {"ClientFrame": unions["client", "validation"], "ServerFrame": unions["server", "serialization"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_ID,
+        "title": "Frames of a Numen conversation by voice",
+        "anyOf": [{"$ref": f"#/$defs/{side}"} for side in sides],
+        "$defs": {**shared["$defs"], **sides},
+    }

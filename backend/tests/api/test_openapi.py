@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import jsonschema_rs
 import pytest
 
+from backend.models.voice_frames import ClientFrame, ServerFrame
 from backend.scripts.export_openapi import DOCUMENT, openapi_text
 from backend.tests.api.route_cases import Route, all_routes, make_world
 from backend.tests.fixtures_api import Api
@@ -149,3 +150,21 @@ async def test_the_contracts_schema(api: Api) -> None:
     fields = set(schema["properties"])
     validator.validate({name: value for name, value in agent.items() if name in fields})
     assert not validator.is_valid({**schema["examples"][0], "surprise": 1})
+
+
+async def test_the_schema_of_what_a_voice_s_socket_speaks(api: Api) -> None:
+    owner = await api.owner()
+    answer = await owner.http.get("/api/v1/schemas/voice-frames")
+    assert answer.headers["content-type"] == "application/schema+json"
+    schema = answer.json()
+    jsonschema_rs.meta.validate(schema)
+    validator = jsonschema_rs.validator_for(schema)
+    frames = {name: one for name, one in schema["$defs"].items() if "type" in one.get("properties", ())}
+    assert len(frames) == len(get_args(ServerFrame)) + len(get_args(get_args(ClientFrame)[0]))
+    for name, one in frames.items():
+        for shown in one["examples"]:
+            validator.validate(shown)
+            assert not validator.is_valid({**shown, "surprise": 1}), name
+    from_client = jsonschema_rs.validator_for({**schema, "anyOf": [{"$ref": "#/$defs/ClientFrame"}]})
+    assert from_client.is_valid({"type": "start"})
+    assert not from_client.is_valid({"type": "audio.end", "turn": 1, "ms": 5}), "the sides are told apart"

@@ -62,7 +62,7 @@ async def test_alive_and_ready(api: Api) -> None:
     }
 
 
-ASKS_NO_DATABASE = ("whoAmI", "getContractSchema", "listVoices", "previewVoice")
+ASKS_NO_DATABASE = ("whoAmI", "getContractSchema", "getVoiceFramesSchema", "listVoices", "previewVoice")
 """Who has just been let in is believed for seconds."""
 
 
