@@ -211,10 +211,10 @@ async def offline(database_url: str, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-async def person(offline: Api) -> AsyncGenerator[Person]:
-    """Somebody whose tenant has the default agents, which speak locally, and briefly."""
+async def person(offline: Api, request: pytest.FixtureRequest) -> AsyncGenerator[Person]:
+    """Somebody whose tenant has the default agents, which speak locally, and briefly; at nine tenths of the speed."""
     owner = await offline.owner()
-    await make_speaking_agents(owner, 0.9)
+    await make_speaking_agents(owner, getattr(request, "param", 0.9))
     yield owner
     await offline.settled()
 
@@ -243,23 +243,24 @@ async def written(person: Person) -> str:
     return url
 
 
-async def test_a_session_lasts_as_long_as_its_words_and_its_pauses(person: Person) -> None:
+@pytest.mark.parametrize(("person", "speed"), [(1.0, 1.0), (0.9, 0.9)], indirect=["person"])
+async def test_a_session_lasts_as_long_as_its_words_and_its_pauses(person: Person, speed: float) -> None:
     url = await written(person)
     first = await person.http.get(f"{url}/audio", headers={"range": "bytes=0-"})
     assert (first.status_code, first.headers["content-type"]) == (200, "audio/wav")
     assert first.headers["numen-voice-provider"] == "local"
     script = await person.ok("GET", f"{url}/script")
+    assert len(script["parts"]) == 4
     silent = sum(pause["seconds"] for part in script["parts"] for pause in part["pauses"])
-    agent = (await person.ok("GET", url))["therapy_agent_id"]
-    alone = 0.0
-    for part in script["parts"]:
-        said = await person.http.post(f"/api/v1/agents/{agent}/speech", json={"text": part["text"]})
-        alone += seconds(said.content)
-    assert silent > 5
-    assert seconds(first.content) == pytest.approx(alone + silent, rel=0.1)
+    plain = await person.make_agent(voice=VOICE)
+    alone = sum([seconds((await speak(person, plain, part["text"])).content) for part in script["parts"]])
     words = sum(len(part["text"].split()) for part in script["parts"])
-    assert 90 < 60 * words / alone < 200  # words a minute, at nine tenths of the speed
+    assert 120 < 60 * words / alone < 230  # words a minute, of which many are short
+    assert silent > 5
+    assert seconds(first.content) == pytest.approx(alone / speed + silent, rel=0.1)
     assert loudest(first.content) > 3_000
+    whole = await person.http.get(f"{url}/audio")  # a file now, which says how long it is
+    assert seconds(whole.content) == seconds(first.content)
 
 
 async def test_a_part_of_a_session(person: Person) -> None:
