@@ -234,6 +234,26 @@ async def test_malformed_sockets_leave_nothing_in_a_server_of_its_own(
     assert (await conversation(port, own_world)).told("message.completed")
 
 
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, None),
+        ({"Origin": "http://localhost:3000"}, None),
+        ({"Origin": "https://evil.example"}, "forbidden"),
+        ({"Origin": "null"}, "forbidden"),
+        ({"Host": "evil.example"}, "forbidden"),
+    ],
+)
+async def test_without_keys_only_this_machine_s_pages_talk(
+    running_server: NumenServer, own_world: World, headers: dict[str, str], code: str | None
+) -> None:
+    address = f"/api/v1/agents/{own_world['agent']}/voice"
+    async with asyncio.timeout(10), await RawSocket.opened(port_of(running_server), address, **headers) as client:
+        client.send(text({"type": "start"}))
+        event = await client.until("ready" if code is None else "error")
+        assert event.get("code") == code
+
+
 async def test_conversations_leave_no_memory(running_server: NumenServer, own_world: World) -> None:
     process, port = running_server.process, port_of(running_server)
     await converse(port, own_world, 100)
