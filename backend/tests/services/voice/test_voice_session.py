@@ -87,6 +87,15 @@ async def test_what_is_said_is_answered_in_the_same_thread(
         assert [text for _, text, _ in await talk.messages()] == [
             "I would like to sleep.", "Answer 1", "Thank you.", "Answer 2",
         ]  # fmt: skip
+    told_of = server.metrics.registry.get_sample_value
+    for stage in ("llm_first_token", "tts_first_byte", "voice_to_voice"):
+        median, late = [
+            told_of("numen_voice_recent_seconds", {"stage": stage, "quantile": one}) for one in ("0.5", "0.95")
+        ]
+        assert told_of("numen_voice_stage_seconds_count", {"stage": stage}) == 2
+        assert median is not None
+        assert late is not None
+        assert 0 <= median <= late < 10
 
 
 async def test_an_interrupted_answer_is_what_was_played(server: OneServer, database: Database, caller: Caller) -> None:
