@@ -35,7 +35,7 @@ fix: dev ## format, and repair what ruff can repair
 	$(BIN)/ruff format
 
 test: dev ## all tests, with coverage
-	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 test-fuzz: dev ## all hostile requests, thousands made up from the OpenAPI document, 5,000 searches for canaries
 	NUMEN_TEST_THOROUGH=1 $(BIN)/pytest backend/tests/api/test_hostile.py backend/tests/api/test_fuzz.py \

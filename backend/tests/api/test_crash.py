@@ -31,7 +31,7 @@ from backend.tests.protocol_servers.openai_server import OpenAIServer
 if TYPE_CHECKING:
     from asyncpg import Connection
 
-KILLS = int(os.environ.get("NUMEN_TEST_KILLS", "3"))
+KILLS = int(os.environ.get("NUMEN_TEST_KILLS", "2"))
 POWER_CUTS = 3
 """Every so-manieth time its PostgreSQL is killed together with the server."""
 PEOPLE = 4

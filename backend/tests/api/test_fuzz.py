@@ -35,7 +35,7 @@ from backend.tests.fixtures_api import Api
 REQUESTS_TRANSPORT.serializer("audio/wav", "audio/mpeg", "audio/ogg", "audio/webm")(binary_serializer)
 
 THOROUGH = bool(os.environ.get("NUMEN_TEST_THOROUGH"))
-EXAMPLES = int(os.environ.get("NUMEN_TEST_EXAMPLES", "300" if THOROUGH else "4"))
+EXAMPLES = int(os.environ.get("NUMEN_TEST_EXAMPLES", "300" if THOROUGH else "3"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 FUZZ = settings(
     max_examples=EXAMPLES,

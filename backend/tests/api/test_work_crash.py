@@ -20,7 +20,7 @@ import httpx
 from backend.tests.fixtures_server import NumenServer
 from backend.tests.protocol_servers.mcp_server import McpToolServer
 
-KILLS = min(25, int(os.environ.get("NUMEN_TEST_KILLS", "3")))
+KILLS = min(25, int(os.environ.get("NUMEN_TEST_KILLS", "2")))
 RUNNING = 4
 PATIENCE_SECONDS = 120
 LOADING_SECONDS = 8.0

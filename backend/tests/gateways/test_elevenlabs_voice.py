@@ -180,8 +180,8 @@ async def test_cancelled_at_any_time_it_leaves_nothing(
 ) -> None:
     elevenlabs_server.fault(kind)
     before = asyncio.all_tasks()
-    speaking = [asyncio.create_task(said(voice)) for _ in range(20)]
-    await asyncio.to_thread(elevenlabs_server.wait_for_requests, 20)
+    speaking = [asyncio.create_task(said(voice)) for _ in range(8)]
+    await asyncio.to_thread(elevenlabs_server.wait_for_requests, 8, 15.0)
     for task in speaking:
         task.cancel()
     assert {type(end) for end in await asyncio.gather(*speaking, return_exceptions=True)} == {asyncio.CancelledError}

@@ -224,7 +224,8 @@ async def test_an_update_is_a_merge(server: OneServer, caller: Caller) -> None:
     assert after["metadata"]["tags"] == ["day"]
     assert (after["version"], after["voice"], after["created_at"]) == ("1.1.0", before["voice"], before["created_at"])
     assert after["updated_at"] > before["updated_at"]
-    cleared = read(await server.agents.update(caller, agent, change(voice=None)))
+    silent = change(voice=None, configuration={"voice_enabled": False})
+    cleared = read(await server.agents.update(caller, agent, silent))
     assert "voice" not in cleared
     assert read(await server.agents.get(caller, agent)) == cleared
 

@@ -93,7 +93,8 @@ async def test_files_follow_every_change(it: Mirrored, caller: Caller, tenant: T
     assert not await it.equals_the_rows()
     await it.deliver()
     assert await it.equals_the_rows()
-    await it.change(caller, agent, traits={"empathy": 90}, voice=None, name="Ünïcode 你")
+    silent = {"voice": None, "configuration": {"voice_enabled": False}}
+    await it.change(caller, agent, traits={"empathy": 90}, name="Ünïcode 你", **silent)
     assert not await it.equals_the_rows()
     await it.deliver()
     assert await it.equals_the_rows()
