@@ -91,6 +91,8 @@ def unlocked(document: dict[str, Any]) -> dict[str, Any]:
     return unlocked
 
 
+# The server works in another thread of this process, and takes of the same `random` while a request is made up.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize("mode", list(GenerationMode))
 async def test_made_up_requests(api: Api, mode: GenerationMode) -> None:
     person = await api.owner()
