@@ -102,22 +102,23 @@ class _SocketAnswer:
         self._request_id = request_id
 
     async def send(self, message: Message) -> None:
-        kind = message["type"]
+        kind, status = message["type"], self.status
         if kind == "websocket.close":
             if not self.status:  # what the framework does where there is no such socket
                 await self.refuse(RouteNotFound("No WebSocket answers at this address."))
                 return
             self.closed = message["code"]
         elif kind == "websocket.accept":
-            self.status = _SWITCHED
+            status = _SWITCHED
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode())]
         elif kind == "websocket.http.response.start":
-            self.status = message["status"]
+            status = message["status"]
             message["headers"] = _with_our_headers(message["headers"], self._request_id)
         try:
             await self._send(message)
         except OSError as error:  # so servers say that the client has gone
             raise WebSocketDisconnect(_GONE) from error
+        self.status = status
 
     async def refuse(self, error: NumenError) -> None:
         await problem_response(error, self._scope)(self._scope, self._receive, self.send)

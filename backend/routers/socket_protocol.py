@@ -35,7 +35,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     - Whoever is refused in the middle of sending gets the close frame, the end of our side, and a moment to read them:
       a connection that is closed under a sender breaks before it reads.
-    - Whoever does not read is not read either: each of their pings would wait as a pong in memory.
+    - Of the pings of whoever does not read the newest is answered; the others would wait in memory.
     - `scope["state"]["abort"]` ends the connection at once, for whoever gives a client up.
     - When the server stops, the app has a moment to say goodbye itself; then sockets are closed with 1001.
     """
@@ -46,6 +46,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.logger = logging.getLogger("uvicorn.sockets")
         self.conn.logger = self.logger
         self.close_timeout = _CLOSING_SECONDS
+        self._owed: list[bytes] = []
         self._timers: list[asyncio.TimerHandle] = []
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -102,30 +103,19 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
-        pong = b"".join(self.conn.data_to_send())
-        if not self.close_sent:
-            self.transport.write(pong)
-
-    def handle_close(self, event: Any) -> None:
-        super().handle_close(event)
-        self._abort_later()
-
-    async def receive(self) -> Any:
-        message = await super().receive()
+        pongs = self.conn.data_to_send()
         if not self.writable.is_set():
-            self.transport.pause_reading()  # which super has just begun again
-        return message
+            self._owed = pongs[-1:] or self._owed  # RFC 6455, 5.5.3: the newest is enough
+        elif not self.close_sent:
+            self.transport.write(b"".join(pongs))
 
     # --- what goes out ---
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.transport.pause_reading()
-
     def resume_writing(self) -> None:
         super().resume_writing()
-        if not self.read_paused:
-            self.transport.resume_reading()
+        owed, self._owed = self._owed, []
+        if owed and not self.close_sent:
+            self.transport.write(owed[0])
 
     async def send(self, message: Any) -> None:
         await self.writable.wait()

@@ -77,9 +77,20 @@ class Held:
         self.files = sorted(one.path for one in process.open_files())
         self.descriptors = process.num_fds()
 
-    def is_no_more_than(self, before: Held) -> bool:
-        """Whether nothing has come to what was held before."""
-        return self.tasks <= before.tasks and (self.sockets, self.files) == (before.sockets, before.files)
+    def beyond(self, before: Held) -> str:
+        """What has come to what was held before; empty when nothing has."""
+        more = self.tasks - before.tasks
+        if more or (self.sockets, self.files) != (before.sockets, before.files):
+            return f"tasks {more}, {self.sockets} sockets ({before.sockets}), files {self.files} ({before.files})"
+        return ""
+
+
+async def nothing_beyond(before: Held, port: int) -> None:
+    """Wait until nothing more is held. Errors: `AssertionError` says what is."""
+    give_up = time.monotonic() + 20
+    while beyond := Held(port).beyond(before):
+        assert time.monotonic() < give_up, beyond
+        await asyncio.sleep(0.05)
 
 
 def sockets_of(process: psutil.Process, port: int) -> int:
@@ -111,13 +122,13 @@ async def test_malformed_sockets_are_closed_and_leave_nothing(api: Api) -> None:
         wrong += await all_at_once(api.port, kind, world, 1)
     await api.settled()
     await api.hang_up()
-    await eventually(lambda: Held(api.port).sockets == LISTENING, 10)
+    await eventually(lambda: Held(api.port).sockets == LISTENING, 20)
     before = Held(api.port)
     for kind in KINDS:
         wrong += await all_at_once(api.port, kind, world, EACH)
     assert not wrong, "\n".join(wrong)
     await api.settled()
-    await eventually(lambda: Held(api.port).is_no_more_than(before), 10)
+    await nothing_beyond(before, api.port)
     assert Held(api.port).descriptors <= before.descriptors + 10, "beyond what the pools of the database may open"
     assert b"numen_voice_sessions 0.0" in api.container.metrics.exposition()
     assert (await conversation(api.port, world)).told("message.completed"), "the server does not go on"
@@ -156,8 +167,8 @@ async def test_every_role_but_the_viewer_talks(api: Api) -> None:
 async def test_who_has_a_key_talks_for_another(api: Api) -> None:
     owner = await api.owner()
     agent = await owner.make_agent(**TALKS)
-    address = f"/api/v1/agents/{agent['id']}/voice"
-    async with asyncio.timeout(30), await RawSocket.opened(api.port, address) as client:
+    slashed = f"/api/v1/agents/{agent['id']}/voice/"
+    async with asyncio.timeout(30), await RawSocket.opened(api.port, slashed) as client:
         client.send(text({"type": "start", "token": owner.key, "user": "customer-42"}))
         await client.until("ready")
         client.send(text({"type": "text", "message": "Hello"}))

@@ -116,12 +116,13 @@ class _Server(uvicorn.Server):
 
 
 class Wire:
-    """A served app: its port, how many bytes it has taken from its sockets, and how it is asked to stop."""
+    """A served app: its port, how much it has taken as HTTP, its open connections, and how it is asked to stop."""
 
     def __init__(self) -> None:
         self.port = 0
         self.bytes_read = 0
         self.stop: Callable[[], None] = lambda: None
+        self.connections: Callable[[], int] = lambda: 0
 
     async def ask(self, *parts: bytes, pause: float = 0.0, seconds: float = 10.0) -> bytes:
         """Send these parts on a new connection and read until the server hangs up. Errors: `TimeoutError`."""
@@ -161,6 +162,7 @@ async def served(
         await asyncio.sleep(0.005)
     wire.port = server.servers[0].sockets[0].getsockname()[1]
     wire.stop = server.ask_to_stop
+    wire.connections = lambda: len(server.server_state.connections)
     try:
         yield wire
     finally:

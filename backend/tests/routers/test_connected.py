@@ -93,6 +93,7 @@ async def test_a_client_that_does_not_read_is_given_up() -> None:
         await loop.sock_connect(deaf, ("127.0.0.1", wire.port))
         await loop.sock_sendall(deaf, handshake("/api/plays"))
         await eventually(lambda: len(gone) == 2, 5)
+        await eventually(lambda: wire.connections() == 0, 1)
         async with asyncio.timeout(5):
             while await loop.sock_recv(deaf, 1_000_000):
                 pass  # what the kernel had; then it is the end
