@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from backend.models.voice_frames import ClientFrame, ServerFrame
 from backend.services.voice.voice_socket import SocketGone
 
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class FakeVoiceSocket:
         self._incoming.put_nowait(None)
 
     async def until(self, reached: Callable[[], object]) -> None:
-        """Wait until this is so; it is looked at after everything that comes. Errors: `TimeoutError` after 10 s."""
+        """Wait until this is so; it is looked at after everything that comes. Errors: `TimeoutError` after 30 s."""
         async with asyncio.timeout(_PATIENCE), self._news:
             await self._news.wait_for(lambda: bool(reached()))
 

@@ -97,7 +97,7 @@ class Api:
         assert isinstance(reply, ChatReply)
         return reply
 
-    async def settled(self, seconds: float = 15) -> None:
+    async def settled(self, seconds: float = 60) -> None:
         """Wait until every run has ended and everything ordered is delivered."""
         async with asyncio.timeout(seconds):
             while await self._running():  # noqa: ASYNC110 — runs are rows, which tell nobody when they change
@@ -200,7 +200,7 @@ async def borrowed(served: Api, openai_server: OpenAIServer) -> AsyncGenerator[N
     await served.settled()
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 5) -> None:
+async def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
     """Wait until this holds. Errors: `TimeoutError`."""
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 — for what is counted and tells nobody

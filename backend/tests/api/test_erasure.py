@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 STEPS = ("index", "files", "certificate")
 KILLS = int(os.environ.get("NUMEN_TEST_KILLS", "2"))
 POWER_CUTS = 2
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 def holding(folder: Path, *words: str) -> list[str]:
@@ -183,7 +183,7 @@ async def test_others_are_answered_while_the_files_are_written_anew(estate: Esta
         await estate.ok("POST", f"/agents/{agent}/chat", {"message": "Hello"}, numen_user="somebody")
         longest = max(longest, time.perf_counter() - begun)
     await finished
-    assert longest < 3, f"somebody waited for {longest:.1f} s"
+    assert longest < 6, f"somebody waited for {longest:.1f} s"
     assert holding(estate.folder, "Quillfeather-4711") == []
 
 

@@ -280,7 +280,7 @@ async def flood(port: int, route: Route, url: str, key: Mapping[str, str | bytes
 
     sending = asyncio.create_task(send())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             line = await reader.readline()
     finally:
         sending.cancel()

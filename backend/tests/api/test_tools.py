@@ -130,7 +130,7 @@ async def test_a_call_waits_for_a_person(
     assert (await stranger.http.post(path, json={"approved": True})).status_code == 404
     assert (await person.http.post(path, json={"approved": "yes"})).status_code == 422
     await person.ok("POST", path, {"approved": True})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await person.ok("GET", f"/api/v1/runs/{run['id']}"))["status"] == "running":  # noqa: ASYNC110 — rows
             await asyncio.sleep(0.02)
     messages = await person.ok("GET", f"/api/v1/threads/{run['thread_id']}/messages")

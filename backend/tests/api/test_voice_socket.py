@@ -147,7 +147,7 @@ async def test_a_stranger_s_things_are_like_nobody_s(api: Api) -> None:
 
 
 async def refused(port: int, target: str, key: str) -> Ended:
-    async with asyncio.timeout(10), await RawSocket.opened(port, target) as client:
+    async with asyncio.timeout(30), await RawSocket.opened(port, target) as client:
         client.send(text({"type": "start", "token": key}))
         return await client.ended()
 
@@ -259,7 +259,7 @@ async def test_without_keys_only_this_machine_s_pages_talk(
     running_server: NumenServer, own_world: World, headers: dict[str, str], code: str | None
 ) -> None:
     address = f"/api/v1/agents/{own_world['agent']}/voice"
-    async with asyncio.timeout(10), await RawSocket.opened(port_of(running_server), address, **headers) as client:
+    async with asyncio.timeout(30), await RawSocket.opened(port_of(running_server), address, **headers) as client:
         client.send(text({"type": "start"}))
         event = await client.until("ready" if code is None else "error")
         assert event.get("code") == code

@@ -23,7 +23,7 @@ class Terminal:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "backend.cli", *arguments],
             cwd=folder, env={**environment, "TERM": "dumb"}, stdin=inside, stdout=inside, stderr=inside,
-            start_new_session=True, preexec_fn=None,
+            start_new_session=True,
         )  # fmt: skip
         os.close(inside)
         os.set_blocking(self._screen, False)
@@ -47,7 +47,9 @@ class Terminal:
 
     def end(self) -> int:
         """Wait until the program has ended."""
+        give_up = time.monotonic() + PATIENCE
         while self._process.poll() is None:
+            assert time.monotonic() < give_up, f"it does not end: {self._seen!r}"
             self._read()
         os.close(self._screen)
         return self._process.returncode

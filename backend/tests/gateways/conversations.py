@@ -44,7 +44,7 @@ class Talk:
         def found() -> list[T]:
             return [event for event in self.heard if isinstance(event, kind) and meets(event)]
 
-        async with asyncio.timeout(5), self._news:
+        async with asyncio.timeout(30), self._news:
             await self._news.wait_for(lambda: len(found()) >= count or self.listening.done())
         if len(found()) < count:
             self.listening.result()

@@ -70,7 +70,7 @@ def open_connections(server: McpToolServer) -> int:
 
 async def nothing_left(server: McpToolServer, tasks: set[asyncio.Task[object]]) -> None:
     """Wait until no connection and no task is there that was not before. Errors: `TimeoutError`."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while open_connections(server) or asyncio.all_tasks() - tasks:  # noqa: ASYNC110 — sockets announce nothing
             await asyncio.sleep(0.005)
 

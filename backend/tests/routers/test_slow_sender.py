@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -39,12 +40,20 @@ def problem_of(answer: bytes) -> dict[str, Any]:
     return problem
 
 
+async def all_of(reader: asyncio.StreamReader) -> bytes:
+    heard = b""
+    with contextlib.suppress(ConnectionResetError):  # it hangs up on who still sends
+        while piece := await reader.read(65_536):
+            heard += piece
+    return heard
+
+
 async def drip(wire: Wire, start: bytes, piece: bytes) -> bytes:
     """Send a piece every 20 ms, for ever, and return what the server says before it hangs up."""
     async with asyncio.timeout(LONG):
         reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
         writer.write(start)
-        answer = asyncio.create_task(reader.read())
+        answer = asyncio.create_task(all_of(reader))
         while not answer.done():
             await asyncio.wait({answer}, timeout=0.02)
             writer.write(piece)

@@ -109,7 +109,7 @@ async def wire(shared_wire: Wire) -> AsyncGenerator[Wire]:
 
 async def refused(wire: Wire, sent: bytes) -> tuple[int, str]:
     """Status and problem code of the answer to this handshake."""
-    async with asyncio.timeout(5), await RawSocket.connected(wire.port) as client:
+    async with asyncio.timeout(30), await RawSocket.connected(wire.port) as client:
         client.send(sent)
         await client.read_head()
         head = client.so_far
@@ -266,7 +266,7 @@ async def test_the_deadline_of_headers_does_not_end_sockets() -> None:
 
 async def test_a_sender_of_too_much_is_told_so_although_it_sends_on(wire: Wire) -> None:
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         client = await shaken(wire, ECHO)
         await loop.sock_sendall(client, frame(BINARY, bytes(8_000_000)))  # a broken connection would be an error
         told = await loop.sock_recv(client, 1_000)
@@ -345,7 +345,7 @@ async def test_pings_of_a_client_that_does_not_read_do_not_pile_up(wire: Wire) -
     client, taken = await deaf_client(wire, "/api/hears", pings + frame(PING, b"the newest") + frame(BINARY, b"ab"))
     assert taken >= len(pings)
     answered = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await ends.heard.wait()
         while not answered.endswith(b"the newest"):
             answered += await asyncio.get_running_loop().sock_recv(client, 1_000_000)

@@ -68,7 +68,7 @@ class Listener:
         return asyncio.create_task(stream(self.scope, self.receive, self.send))  # pyright: ignore[reportArgumentType]
 
     async def hears(self) -> Message:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.heard.wait()
         self.heard.clear()
         return self.messages[-1]

@@ -124,7 +124,7 @@ async def hang_up(_: VoiceSocket) -> None:
 
 
 async def called(house: House, first: bytes = START, query: str = "", **headers: str) -> Ended:
-    async with asyncio.timeout(10), await RawSocket.opened(house.port, ADDRESS + query, **headers) as client:
+    async with asyncio.timeout(30), await RawSocket.opened(house.port, ADDRESS + query, **headers) as client:
         client.send(first)
         return await client.ended()
 

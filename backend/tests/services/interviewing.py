@@ -77,7 +77,7 @@ async def consented(server: OneServer, caller: Caller, **create: Any) -> Session
 
 async def ended(server: OneServer, caller: Caller, run_id: UUID) -> Run:
     """The run when it has ended, or waits."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         live = server.registry.get(run_id)
         if live is not None:
             await live.ending()

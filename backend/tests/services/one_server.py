@@ -133,7 +133,7 @@ async def answered(run: LiveRun) -> ChatReply:
 
 async def all_events(run: LiveRun, place: Place | None = None) -> list[ServerEvent]:
     """Everything a run tells, until its end."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return [event async for event in run.events(place or Place())]
 
 

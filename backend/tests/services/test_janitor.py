@@ -67,7 +67,7 @@ def janitor(
 async def working(one: Janitor) -> AsyncGenerator[None]:
     task = asyncio.create_task(one.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             yield
     finally:
         task.cancel()

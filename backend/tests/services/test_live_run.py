@@ -85,7 +85,7 @@ def test_however_it_is_read_nothing_is_missed_or_told_twice(actions: list[str], 
             elif action != "PAUSE":
                 expected.extend(("letter", letter) for letter in action)
         expected.append(("message.completed", {"response": run.text}))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for heard in await asyncio.gather(*listening):
                 assert letters(heard) == expected
 

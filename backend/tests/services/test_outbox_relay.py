@@ -278,7 +278,7 @@ async def test_the_loop_survives_the_loss_of_the_database(
             relay.wake()
             await asyncio.sleep(0.1)
             await owner.execute("ALTER DATABASE numen_tests CONNECTION LIMIT -1")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await all_delivered(owner)
         assert recipient.taken == Counter(subjects)
         assert (await readiness.check()).status == "ready"

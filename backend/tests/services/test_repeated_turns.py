@@ -201,7 +201,7 @@ async def test_a_turn_that_waited_for_another_message_knows_it(
     async with database.tenant(caller.tenant_id) as tx:
         await tx.threads.add_message(thread, uuid4(), "assistant", "Welcome", b"{}")
         waiting = asyncio.create_task(opened(server.ledger, caller, agent, "Hello", thread))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     begun = (await waiting).begun

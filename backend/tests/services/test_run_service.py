@@ -40,7 +40,7 @@ async def caller(tenant: TenantFactory) -> Caller:
 
 async def until_said(run: LiveRun, text: str) -> None:
     """Wait until the run has said so much."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async for event in run.events(Place()):
             if event.type == "message.delta" and run.text == text:
                 return
@@ -52,7 +52,7 @@ async def last_message(server: OneServer, caller: Caller, thread: UUID) -> tuple
 
 
 async def followed(server: OneServer, caller: Caller, run_id: UUID, place: Place | None = None) -> list[ServerEvent]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return [event async for event in await server.runs.events(caller, run_id, place or Place())]
 
 
@@ -247,7 +247,7 @@ async def test_a_run_that_lives_here_is_no_orphan(server: OneServer, caller: Cal
 async def test_what_is_said_is_kept_while_it_is_said(server: OneServer, caller: Caller, owner: Connection) -> None:
     server.model.then(waits(NEVER, "Half an ans"))
     run = await server.start(caller, await server.agent(caller), "Hello")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await server.runs.get(caller, run.run_id)).text != "Half an ans":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert await owner.fetchval("SELECT leased_until > now() + interval '10 s' FROM runs")
@@ -338,7 +338,7 @@ async def test_an_answer_is_stored_when_the_database_comes_back(
         await asyncio.sleep(0.3)  # long enough for the first tries to fail
         assert not run.ended
         await owner.execute("ALTER DATABASE numen_tests CONNECTION LIMIT -1")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await answered(run)).response == "Good evening"
         assert await last_message(witness, caller, thread_of(run)) == ("complete", "Good evening")
         assert (await witness.agents.record(caller, agent)).interaction_count == 1
@@ -346,7 +346,7 @@ async def test_an_answer_is_stored_when_the_database_comes_back(
 
 async def eventually_said(server: OneServer, caller: Caller, agent: UUID, thread: UUID) -> ChatReply:
     """The answer, once every connection that the outage has broken is replaced."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 return await server.say(caller, agent, "Hello", thread)

@@ -97,7 +97,7 @@ async def test_the_loop_looks_by_itself(
 ) -> None:
     async with running(scheduler):
         agent = await make_scheduled(database, await tenant())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await desk.row(agent):  # noqa: ASYNC110 — the rows say so
                 await asyncio.sleep(0.005)
         await desk.set_back(agent)

@@ -171,7 +171,7 @@ async def orders_held(owner: Connection) -> AsyncGenerator[None]:
 
 async def held_up(owner: Connection) -> None:
     """Wait until somebody waits there."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await owner.fetchval(f"SELECT count(*) {_HELD_UP}"):  # noqa: ASYNC110 — the server says so
             await asyncio.sleep(0.005)
 

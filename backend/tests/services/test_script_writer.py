@@ -71,7 +71,7 @@ def asked_for(server: OneServer) -> list[str]:
 
 
 async def until_asked(server: OneServer, part: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while part not in asked_for(server):  # noqa: ASYNC110 — what the model is asked, nobody else is told
             await asyncio.sleep(0.005)
 

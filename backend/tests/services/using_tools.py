@@ -64,7 +64,7 @@ async def waiting(server: OneServer, caller: Caller, run: LiveRun) -> Run:
 
 
 async def finished(server: OneServer, caller: Caller, run_id: UUID) -> Run:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (found := await server.runs.get(caller, run_id)).status == "running":  # noqa: ASYNC110 — the row says so
             await asyncio.sleep(0.02)
     return found

@@ -225,7 +225,7 @@ async def test_a_memory_that_another_turn_counts_is_not_waited_for(desk: Desk) -
     one, other = desk.new("one"), desk.new("other")
     await desk.keep(one, other)
     first, second = await receipt_of(desk, one.id), await receipt_of(desk, one.id, other.id)
-    async with asyncio.timeout(5), desk.database.tenant(desk.caller.tenant_id) as tx:
+    async with asyncio.timeout(30), desk.database.tenant(desk.caller.tenant_id) as tx:
         await tx.memories.add_receipt(first)
         await desk.do(lambda store: store.add_receipt(second))
     assert [(await desk.get(memory.id)).uses for memory in (one, other)] == [1, 1]

@@ -43,7 +43,7 @@ class Loudspeaker:
 
     async def has_played(self, ms: int) -> None:
         """Wait until so much came out."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while self.played < ms * BYTES_A_MS:  # noqa: ASYNC110 — a loudspeaker tells nobody
                 await asyncio.sleep(0.002)
 

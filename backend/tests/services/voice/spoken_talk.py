@@ -84,14 +84,14 @@ class Talk:
     async def falls_silent(self) -> None:
         """Wait until everything that was sent is played."""
         await self.socket.until(lambda: self.socket.frames)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while self.answer.audible:  # noqa: ASYNC110 — time tells nobody
                 await asyncio.sleep(0.002)
 
     async def over(self) -> None:
         """Wait for its end. Errors: those of `run`."""
         assert self.running
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.running
 
     async def drops(self) -> None:

@@ -31,7 +31,7 @@ class Listener:
         return await asyncio.wait_for(self.lost.get(), 5)
 
     async def opened_again(self, times: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.provider.listenings) < times:
                 await self.ears.hear(FRAME)
                 await asyncio.sleep(0.001)
