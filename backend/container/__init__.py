@@ -53,7 +53,8 @@ from backend.services.thread_manager import ThreadManager
 from backend.services.turn_ledger import TurnLedger
 from backend.services.voice.voice_service import VoiceService
 from backend.services.webhook_service import WebhookService
-from backend.stores.database import Database, open_pool
+from backend.stores.database import Database
+from backend.stores.pool import open_pool
 from backend.stores.roles import Logins
 from backend.stores.schema import bring_up_to_date, create_database
 from backend.stores.wall import refuse_gaps

@@ -85,8 +85,7 @@ class AgentService:
 
     async def record(self, caller: Caller, agent_id: UUID) -> AgentRecord:
         """The agent's row. Errors: `AgentNotFound`."""
-        async with self._database.tenant(caller.tenant_id) as tx:
-            return _found(await tx.agents.get(agent_id))
+        return _found(await self._database.statements(caller.tenant_id).agents.get(agent_id))
 
     async def graph(self, caller: Caller, agent_id: UUID) -> AgentGraph:
         """The picture of the agent's graph. Errors: `AgentNotFound`."""
@@ -102,8 +101,8 @@ class AgentService:
 
         The total is counted at most once a second, unless something changes through this process.
         """
-        async with self._database.tenant(caller.tenant_id) as tx:
-            items, following = await tx.agents.page(which, cursor, limit, offset)
+        agents = self._database.statements(caller.tenant_id).agents
+        items, following = await agents.page(which, cursor, limit, offset)
         whole = offset == 0 and cursor is None and following is None
         total = len(items) if whole else await self._total(caller, which)
         return Page([self._document(one) for one in items], total, following)
@@ -248,12 +247,10 @@ class AgentService:
 
     async def _insert(self, caller: Caller, contract: AgentContract, summary: str) -> AgentDocument:
         self._check.refuse(contract)
-        async with self._database.tenant(caller.tenant_id) as tx:
-            if await tx.agents.insert(contract, summary, Author(caller.user_id, caller.api_key_id)):
-                record = AgentRecord.of(contract)
-            else:
-                record = _found(await tx.agents.get(contract.id))
-        return self._wrote(record)
+        agents = self._database.statements(caller.tenant_id).agents
+        if await agents.insert(contract, summary, Author(caller.user_id, caller.api_key_id)):
+            return self._wrote(AgentRecord.of(contract))
+        return self._wrote(_found(await agents.get(contract.id)))
 
     async def _write(
         self,
@@ -276,8 +273,7 @@ class AgentService:
 
     async def _total(self, caller: Caller, which: AgentFilter) -> int:
         async def count() -> int:
-            async with self._database.tenant(caller.tenant_id) as tx:
-                return await tx.agents.count(which)
+            return await self._database.statements(caller.tenant_id).agents.count(which)
 
         return await self._totals.obtain((caller.tenant_id, self._writes, which), count)
 

@@ -4,52 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from contextvars import ContextVar, Token
-from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 import asyncpg
 
-from backend.errors import DatabaseUnavailable, Forbidden, Misconfigured
-from backend.stores.agents import AgentStore
-from backend.stores.api_keys import ApiKeyStore
-from backend.stores.audit import AuditStore
-from backend.stores.erasures import ErasureStore
-from backend.stores.idempotency import IdempotencyStore
-from backend.stores.memories import MemoryStore
-from backend.stores.run_steps import RunStepStore
-from backend.stores.runs import RunStore
-from backend.stores.schedules import ScheduleStore
-from backend.stores.sessions import SessionStore
-from backend.stores.threads import ThreadStore
-from backend.stores.users import UserStore
-from backend.stores.webhooks import WebhookStore
+from backend.stores.pool import ACQUIRE_SECONDS, AWAY, HouseConnection, is_outage, translated
+from backend.stores.single_statements import SingleStatements
+from backend.stores.tenant_stores import TenantStores
 from backend.stores.worker import WorkerStore
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Pool
     from asyncpg.pool import PoolConnectionProxy
 
-ACQUIRE_SECONDS = 5.0
-RETRY_AFTER_SECONDS = 1
-_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InternalClientError,  # what a `fast` restart of the server looks like
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.QueryCanceledError,  # the statement's time was up
-    asyncpg.DeadlockDetectedError,  # the other one was let through; once more, and it works
-    asyncpg.InterfaceError,
-    OSError,  # and TimeoutError, which is one
-)
-_NAMES_A_PERSON = re.compile("_(user_id|owner_id|created_by)_fkey$")
 _open: ContextVar[bool] = ContextVar("open_transaction", default=False)
 
 
@@ -58,151 +29,12 @@ def inside_transaction() -> bool:
     return _open.get()
 
 
-@contextlib.contextmanager
-def translated() -> Generator[None]:
-    """The one seam where a lost database becomes `DatabaseUnavailable`, and a person who is gone `Forbidden`."""
-    try:
-        yield
-    except asyncpg.ForeignKeyViolationError as error:
-        if not _NAMES_A_PERSON.search(error.constraint_name or ""):
-            raise
-        raise Forbidden("The person that this is for has been erased.") from error
-    except _AWAY as error:
-        if not _is_outage(error):
-            raise
-        raise DatabaseUnavailable(
-            "The database is not reachable right now; try again in a moment.", retry_after=RETRY_AFTER_SECONDS
-        ) from error
-
-
-def _is_outage(error: BaseException | None) -> bool:
-    if isinstance(error, asyncpg.InterfaceError):
-        # asyncpg says it of wrong arguments, too, which are our mistake: only what was closed is away. (A connection
-        # that is lost while we hold it has "been released back to the pool".)
-        return any(word in str(error) for word in ("clos", "released"))
-    return isinstance(error, _AWAY)
-
-
-@contextlib.contextmanager
-def connecting(url: str) -> Generator[None]:
-    """The seam around the first connection to `url`: what is wrong, in words for whoever set it, without the password.
-
-    Errors: `Misconfigured` for an address or login that cannot work, `DatabaseUnavailable` when nobody answers.
-    """
-    try:
-        with translated():
-            yield
-    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-        raise Misconfigured(f"PostgreSQL at {_place(url)} refuses the login: {error}. Check DATABASE_URL.") from error
-    except ValueError as error:
-        raise Misconfigured(f"DATABASE_URL cannot be read: {error}.") from error
-    except DatabaseUnavailable as error:
-        raise DatabaseUnavailable(
-            f"PostgreSQL at {_place(url)} does not answer ({error.__cause__}).", **error.context
-        ) from error
-
-
-def _place(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2] or "its socket"
-
-
-class HouseConnection(asyncpg.Connection):
-    """A connection that can be cleaned together with COMMIT, so that giving it back costs no further round trip.
-
-    The query is asyncpg's own reset; whatever does not end this way is reset by the pool as always.
-    """
-
-    __slots__ = ("_clean",)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._clean = False
-
-    async def commit_and_clean(self) -> None:
-        """COMMIT, and with it the reset that the pool would send."""
-        await self.execute(f"COMMIT; {self.get_reset_query()}")
-        self._clean = True
-
-    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 — asyncpg's signature
-        """See asyncpg; nothing is sent when the connection is clean already."""
-        if self._clean and not self.is_in_transaction():
-            self._clean = False
-            return
-        self._clean = False
-        await super().reset(timeout=timeout)
-
-
-class TenantTransaction:
+class TenantTransaction(TenantStores):
     """The stores of one tenant inside one transaction."""
 
-    def __init__(self, connection: Connection, tenant_id: UUID) -> None:
-        self._connection = connection
-        self._tenant_id = tenant_id
 
-    @cached_property
-    def agents(self) -> AgentStore:
-        """Agents and their versions."""
-        return AgentStore(self._connection, self._tenant_id)
-
-    @cached_property
-    def threads(self) -> ThreadStore:
-        """Threads and messages."""
-        return ThreadStore(self._connection, self._tenant_id)
-
-    @cached_property
-    def runs(self) -> RunStore:
-        """Turns."""
-        return RunStore(self._connection, self._tenant_id)
-
-    @cached_property
-    def run_steps(self) -> RunStepStore:
-        """What runs did."""
-        return RunStepStore(self._connection, self._tenant_id)
-
-    @cached_property
-    def sessions(self) -> SessionStore:
-        """Interviews, and what is made from them."""
-        return SessionStore(self._connection, self._tenant_id)
-
-    @cached_property
-    def memories(self) -> MemoryStore:
-        """What agents know, and which of it an answer was given."""
-        return MemoryStore(self._connection, self._tenant_id)
-
-    @cached_property
-    def users(self) -> UserStore:
-        """People, and the tenant's own row."""
-        return UserStore(self._connection, self._tenant_id)
-
-    @cached_property
-    def api_keys(self) -> ApiKeyStore:
-        """API keys."""
-        return ApiKeyStore(self._connection, self._tenant_id)
-
-    @cached_property
-    def idempotency(self) -> IdempotencyStore:
-        """Requests that may come twice."""
-        return IdempotencyStore(self._connection, self._tenant_id)
-
-    @cached_property
-    def erasures(self) -> ErasureStore:
-        """People who were taken out of everything."""
-        return ErasureStore(self._connection, self._tenant_id)
-
-    @cached_property
-    def schedules(self) -> ScheduleStore:
-        """When agents run by themselves."""
-        return ScheduleStore(self._connection, self._tenant_id)
-
-    @cached_property
-    def webhooks(self) -> WebhookStore:
-        """Addresses where events come in."""
-        return WebhookStore(self._connection, self._tenant_id)
-
-    @cached_property
-    def audit(self) -> AuditStore:
-        """Who did what."""
-        return AuditStore(self._connection, self._tenant_id)
+class TenantStatements(TenantStores):
+    """The stores of one tenant, where each call is one statement and a transaction of its own."""
 
 
 class _Tenant:
@@ -239,7 +71,7 @@ class _Tenant:
         with translated():
             if kind is not None:
                 await self._roll_back()
-                if error is not None and (_is_outage(error) or isinstance(error, asyncpg.ForeignKeyViolationError)):
+                if error is not None and (is_outage(error) or isinstance(error, asyncpg.ForeignKeyViolationError)):
                     raise error
                 return
             try:
@@ -256,7 +88,7 @@ class _Tenant:
 
     async def _give_back(self) -> None:
         connection = cast("PoolConnectionProxy", self._connection)
-        with contextlib.suppress(asyncpg.PostgresError, *_AWAY):  # the release resets it or throws it away
+        with contextlib.suppress(asyncpg.PostgresError, *AWAY):  # the release resets it or throws it away
             try:
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")
@@ -278,6 +110,15 @@ class Database:
         Never wait for a model or a socket inside it. Errors: `DatabaseUnavailable`.
         """
         return _Tenant(self._app, tenant_id, self._patience)
+
+    def statements(self, tenant_id: UUID) -> TenantStatements:
+        """The tenant's stores, each of whose calls is a transaction of its own, in one round trip.
+
+        Between two of them somebody may change what they see. Errors: `DatabaseUnavailable`; `ValueError` from a call
+        that locks, or writes without setting its tenant first.
+        """
+        single = SingleStatements(self._app, tenant_id, self._patience)
+        return TenantStatements(cast("Connection", single), tenant_id)
 
     @contextlib.asynccontextmanager
     async def worker(self) -> AsyncGenerator[WorkerStore]:
@@ -304,22 +145,3 @@ class Database:
                     await pool.close()
             except TimeoutError:
                 pool.terminate()
-
-
-async def open_pool(url: str, *, size: int, name: str) -> Pool:
-    """A pool of `size` connections under an application name. Errors: `DatabaseUnavailable`."""
-    settings: dict[str, Any] = {
-        "application_name": name,
-        "timezone": "UTC",
-        "statement_timeout": "30s",
-        # Each of our queries has one good plan; making it anew costs more than most of them take to run.
-        "plan_cache_mode": "force_generic_plan",
-        # A plan made while a table was small must not scan it when it has grown.
-        "enable_seqscan": "off",
-        "jit": "off",
-    }
-    with connecting(url):
-        return await asyncpg.create_pool(
-            url, min_size=min(size, 2), max_size=size, server_settings=settings, timeout=10,
-            max_inactive_connection_lifetime=300, connection_class=HouseConnection,
-        )  # fmt: skip

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from backend.stores.database import connecting
 from backend.stores.migrate import migrate, pending
+from backend.stores.pool import connecting
 from backend.stores.roles import Logins, prepare_roles
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 from backend.embedded.postgres import EmbeddedPostgres
-from backend.stores.database import Database, open_pool
+from backend.stores.database import Database
+from backend.stores.pool import open_pool
 from backend.stores.roles import Logins
 from backend.stores.schema import bring_up_to_date, create_database
 from backend.tests.factories import TenantFactory, make_tenant

@@ -76,10 +76,10 @@ SELECT id
 -- The row, its first version, the audit entry and the order to mirror it: all or nothing, in one trip.
 -- Nothing happens, and no row comes back, when the id is there already.
 WITH given AS MATERIALIZED (
-    SELECT $9::text::jsonb AS contract
+    SELECT $1::uuid AS tenant_id, $9::text::jsonb AS contract
 ), agent AS (
     INSERT INTO agents (tenant_id, id, owner_id, name, type, version, status, tags, contract, created_at, updated_at)
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, given.contract, $10, $13 FROM given
+    SELECT given.tenant_id, $2, $3, $4, $5, $6, $7, $8, given.contract, $10, $13 FROM given
         ON CONFLICT (tenant_id, id) DO NOTHING
     RETURNING id
 ), version AS (

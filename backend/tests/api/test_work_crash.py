@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import httpx
 
+from backend.tests.fixtures_api import eventually
 from backend.tests.fixtures_server import NumenServer
 from backend.tests.protocol_servers.mcp_server import McpToolServer
 
@@ -58,6 +59,7 @@ class Clerk:
     def __init__(self) -> None:
         self.url: str | None = None
         self.acknowledged: dict[str, str] = {}
+        self.completed = 0
         self.stopping = False
 
     async def keep_running(self, agent: str) -> None:
@@ -66,7 +68,8 @@ class Clerk:
             text, key = f"letter {uuid4().hex}", uuid4().hex
             run = await self._started(agent, text, key)
             self.acknowledged[run] = text
-            await self._until(run, {"completed", "failed", "waiting"}, give_up=lambda: self.stopping)
+            found = await self._until(run, {"completed", "failed", "waiting"}, give_up=lambda: self.stopping)
+            self.completed += found["status"] == "completed"
 
     async def call(self, method: str, path: str, **more: Any) -> Any:
         """An answer of the API, from whichever server comes to give it."""
@@ -122,7 +125,8 @@ async def test_killed_in_the_middle_of_workflows(data_folder: Path, mcp_server: 
             clerk.url = None
             await asyncio.to_thread(server.kill, postgres=False)
             server = await _live(data_folder, mcp_server, clerk)
-        await asyncio.sleep(1)
+        undisturbed = clerk.completed + 1
+        await eventually(lambda: clerk.completed >= undisturbed, PATIENCE_SECONDS)
         clerk.stopping = True
         await asyncio.gather(*working)
         ended = {run: await clerk.end(run) for run in clerk.acknowledged}

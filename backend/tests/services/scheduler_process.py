@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Self
 
 from backend.services.scheduler import Scheduler
-from backend.stores.database import Database, open_pool
+from backend.stores.database import Database
+from backend.stores.pool import open_pool
 from backend.stores.roles import Logins
 from backend.telemetry import Metrics
 

@@ -16,7 +16,8 @@ from backend.errors import DatabaseUnavailable
 from backend.services.memory.reindex import Reindex
 from backend.services.outbox_relay import BATCH, OutboxRelay
 from backend.services.readiness_service import LATE_SECONDS, ReadinessService
-from backend.stores.database import Database, open_pool
+from backend.stores.database import Database
+from backend.stores.pool import open_pool
 from backend.stores.roles import Logins
 from backend.stores.worker import Delivery
 from backend.telemetry import Metrics

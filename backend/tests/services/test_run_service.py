@@ -15,7 +15,8 @@ from backend.models.run import ChatReply, ChatRequest
 from backend.models.tenant import Caller
 from backend.services.live_run import LiveRun
 from backend.services.turn_ledger import OpenTurn
-from backend.stores.database import Database, open_pool
+from backend.stores.database import Database
+from backend.stores.pool import open_pool
 from backend.stores.roles import Logins
 from backend.tests.factories import TenantFactory, make_user
 from backend.tests.fakes import ScriptedModel, fails, says, waits

@@ -12,7 +12,8 @@ import pytest
 
 from backend.errors import DatabaseUnavailable
 from backend.services.scheduler import Scheduler
-from backend.stores.database import Database, open_pool
+from backend.stores.database import Database
+from backend.stores.pool import open_pool
 from backend.stores.roles import Logins
 from backend.telemetry import Metrics
 from backend.tests.factories import TenantFactory

@@ -14,7 +14,8 @@ import pytest
 from backend.embedded.postgres import EmbeddedPostgres
 from backend.errors import DatabaseUnavailable, NumenError
 from backend.models.tenant import Caller
-from backend.stores.database import Database, TenantTransaction, inside_transaction, open_pool
+from backend.stores.database import Database, TenantTransaction, inside_transaction
+from backend.stores.pool import open_pool
 from backend.stores.roles import Logins
 from backend.stores.schema import bring_up_to_date, create_database
 from backend.tests.factories import TenantFactory, make_tenant

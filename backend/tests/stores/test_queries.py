@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from backend.models.tenant import Caller
 from backend.stores.database import Database
 from backend.stores.queries import load
 from backend.stores.roles import Logins, user_of
+from backend.stores.single_statements import alone
 from backend.tests.factories import make_tenant
 from backend.tests.stores.planted_arguments import arguments
 from backend.tests.stores.planted_rows import APP_FILES, Planted, app_queries, plant
@@ -78,22 +80,22 @@ class Tried:
 
 
 @asynccontextmanager
-async def as_app(owner: Connection, database_url: str, tenant_id: UUID) -> AsyncGenerator[None]:
-    """A transaction as the app's role with this tenant, rolled back in the end."""
+async def as_app(owner: Connection, database_url: str, tenant_id: UUID | None) -> AsyncGenerator[None]:
+    """A transaction as the app's role with this tenant, or none, rolled back in the end."""
     role = user_of(Logins.derived(database_url).app)
     transaction = owner.transaction()
     await transaction.start()
     try:
-        await owner.execute(f"SET LOCAL ROLE {role}; SET LOCAL app.tenant_id = '{tenant_id}'")
+        await owner.execute(f"SET LOCAL ROLE {role}; SET LOCAL app.tenant_id = '{tenant_id or ''}'")
         yield
     finally:
         await transaction.rollback()
 
 
 async def attempt(
-    owner: Connection, database_url: str, inside: UUID, sql: str, values: Sequence[Any], whose: Planted
+    owner: Connection, database_url: str, inside: UUID | None, sql: str, values: Sequence[Any], whose: Planted
 ) -> Tried:
-    """Run the query inside a tenant's transaction, look as the owner at what became of the planted rows, undo it."""
+    """Run the query in a tenant's transaction, or alone, look as the owner what became of the planted rows, undo it."""
     before = await owner.fetchval(_DIGEST, whose.caller.tenant_id)
     async with as_app(owner, database_url, inside):
         if "DELETE FROM tenants" in sql:
@@ -174,6 +176,76 @@ async def test_inside_the_tenant_the_same_queries_find_the_rows(
             blind.append(name)
     # The tenant is there already, and stays as it is; the lock has no row.
     assert blind == ["users.insert_tenant", "runs.lock_id"]
+
+
+# --- alone ---
+
+
+def alone_or_none(name: str) -> str | None:
+    try:
+        return alone(app_queries()[name])
+    except ValueError:
+        return None
+
+
+async def test_alone_a_query_finds_the_same(planted: Planted, owner: Connection, database_url: str) -> None:
+    different: list[str] = []
+    for name, values in arguments(planted).items():
+        sql = alone_or_none(name)
+        if sql is None:
+            continue
+        given, tenant = (planted.caller.tenant_id, *values), planted.caller.tenant_id
+        together = await attempt(owner, database_url, tenant, app_queries()[name], given, planted)
+        single = await attempt(owner, database_url, None, sql, given, planted)
+        if (together.rows, together.changed) != (single.rows, single.changed):
+            different.append(name)
+    assert not different
+
+
+async def test_alone_and_without_its_tenant_no_query_finds_anything_foreign(
+    planted: Planted, stranger: Caller, owner: Connection, database_url: str
+) -> None:
+    leaks: list[str] = []
+    for name, values in arguments(planted).items():
+        if alone_or_none(name) is None:
+            continue
+        given = (stranger.tenant_id, *values)
+        try:
+            tried = await attempt(owner, database_url, None, alone(stripped(name)), given, planted)
+        except asyncpg.IntegrityConstraintViolationError:
+            continue
+        if tried.found(planted):
+            leaks.append(f"{name}: {tried.rows}")
+    assert not leaks
+
+
+async def test_alone_the_tenant_is_set_before_anything_is_read(database: Database, stranger: Caller) -> None:
+    async with database.tenant(stranger.tenant_id) as tx:
+        app = tx.users._connection  # pyright: ignore[reportPrivateUsage]
+        for name in app_queries():
+            sql = alone_or_none(name)
+            if sql is None or "WITH given" in sql:
+                continue
+            await app.execute(f"PREPARE looked_at AS {sql}")
+            given = ", ".join(["NULL"] * len((await app.prepare(sql)).get_parameters()))
+            (plan,) = json.loads(await app.fetchval(f"EXPLAIN (FORMAT JSON, VERBOSE) EXECUTE looked_at ({given})"))
+            await app.execute("DEALLOCATE looked_at")
+            assert plan["Plan"]["Node Type"] == "Nested Loop", name
+            assert "set_config('app.tenant_id'" in str(plan["Plan"]["Plans"][0]), name
+
+
+@pytest.mark.parametrize("name", ["agents.lock", "agents.update", "runs.finish", "erasures.delete_sessions"])
+async def test_what_needs_a_transaction_is_not_done_alone(name: str, database: Database, stranger: Caller) -> None:
+    rows = database.statements(stranger.tenant_id).users._connection  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(ValueError, match="part of a transaction"):
+        await rows.fetch(app_queries()[name], stranger.tenant_id)
+
+
+async def test_alone_a_query_names_its_own_tenant(database: Database, stranger: Caller, planted: Planted) -> None:
+    rows = database.statements(stranger.tenant_id).users._connection  # pyright: ignore[reportPrivateUsage]
+    for values in ((), (planted.caller.tenant_id, planted.contract.id)):
+        with pytest.raises(ValueError, match="is the tenant"):
+            await rows.fetch(app_queries()["agents.get"], *values)
 
 
 async def test_a_transaction_without_a_tenant_finds_nothing(

@@ -13,7 +13,8 @@ import pytest
 
 from backend.embedded.postgres import EmbeddedPostgres
 from backend.errors import BrokenWall, Misconfigured
-from backend.stores.database import Database, open_pool
+from backend.stores.database import Database
+from backend.stores.pool import open_pool
 from backend.stores.roles import Logins, password_of, user_of
 from backend.stores.schema import bring_up_to_date, create_database
 from backend.stores.wall import refuse_gaps

@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from backend.errors import BrokenWall
-from backend.stores.database import Database, open_pool
+from backend.stores.database import Database
+from backend.stores.pool import open_pool
 from backend.stores.roles import Logins, user_of
 from backend.stores.wall import refuse_gaps
 from backend.tests.factories import TenantFactory
