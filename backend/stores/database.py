@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from backend.stores.pool import ACQUIRE_SECONDS, AWAY, HouseConnection, is_outage, translated
+from backend.stores.pool import ACQUIRE_SECONDS, AWAY, HouseConnection, is_outage, taken, translated
 from backend.stores.single_statements import SingleStatements
 from backend.stores.tenant_stores import TenantStores
 from backend.stores.worker import WorkerStore
@@ -53,7 +53,7 @@ class _Tenant:
 
     async def __aenter__(self) -> TenantTransaction:
         with translated():
-            self._connection = await self._pool.acquire(timeout=self._patience)
+            self._connection = await taken(self._pool, self._patience)
             try:
                 await self._connection.execute(f"BEGIN; SET LOCAL app.tenant_id = '{self._tenant_id}'")
             except BaseException:

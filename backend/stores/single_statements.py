@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from backend.stores.pool import translated
+from backend.stores.pool import taken, translated
 
 if TYPE_CHECKING:
     from asyncpg import Pool
@@ -66,7 +66,10 @@ class SingleStatements:
         if not values or values[0] != self._tenant_id:
             raise ValueError("the first value of a tenant's query is the tenant")
         with translated():
-            async with self._pool.acquire(timeout=self._patience) as connection:
+            connection = await taken(self._pool, self._patience)
+            try:
                 found = await getattr(connection, how)(alone(sql), *values)
                 cast("HouseConnection", connection).left_clean()
                 return found
+            finally:
+                await self._pool.release(connection)
