@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from backend.errors import FieldError, Invalid
+from backend.routers.direct_dependencies import ask, split
 from backend.routers.http_errors import MalformedBody, UnsupportedMedia
 from backend.routers.validation import pointer_to
 
@@ -37,7 +38,7 @@ class StrictRoute(APIRoute):
     """
 
     def get_route_handler(self) -> Handler:
-        handle = super().get_route_handler()
+        handle = self._solving_handler()
         if self.body_field is None:
             return handle
 
@@ -47,6 +48,20 @@ class StrictRoute(APIRoute):
             return await handle(checked)
 
         return strict
+
+    def _solving_handler(self) -> Handler:
+        whole = self.dependant
+        self.dependant, asked = split(whole)
+        handle = super().get_route_handler()
+        self.dependant = whole  # for the OpenAPI document
+        if not asked:
+            return handle
+
+        async def asking(request: Request) -> Response:
+            await ask(asked, request)
+            return await handle(request)
+
+        return asking
 
 
 class _StrictRequest(Request):
