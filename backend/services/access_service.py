@@ -169,8 +169,7 @@ class AccessService:
         return _Principal(Caller(claims.tenant_id, user_id, Role.named(claims.role)), claims.expires_at)
 
     async def _default_owner(self) -> _Principal:
-        async with self._database.tenant(DEFAULT_TENANT_ID) as tx:
-            standing = await tx.users.standing(ADMIN_USER_ID)
+        standing = await self._database.statements(DEFAULT_TENANT_ID).users.standing(ADMIN_USER_ID)
         if standing is None or not standing.active:
             raise Forbidden("The default tenant and its admin are suspended or not there: run `numen seed`.")
         return _Principal(Caller(DEFAULT_TENANT_ID, ADMIN_USER_ID, Role.OWNER, ALL_SCOPES))
@@ -234,8 +233,7 @@ class AccessService:
 
     async def list_keys(self, caller: Caller) -> list[ApiKey]:
         """The tenant's keys without their secrets, newest first, revoked ones too."""
-        async with self._database.tenant(caller.tenant_id) as tx:
-            return await tx.api_keys.list_all()
+        return await self._database.statements(caller.tenant_id).api_keys.list_all()
 
     async def revoke_key(self, caller: Caller, key_id: UUID) -> None:
         """Close the door: at once in this process, within seconds in others. Errors: `ApiKeyNotFound`."""

@@ -118,8 +118,7 @@ class ErasureJob:
         """Somebody may be putting a memory into the index that is gone by now: what comes later must be the removal."""
         if not erasure.plan.orders:
             return
-        async with self._database.tenant(erasure.tenant_id) as tx:
-            left = await tx.erasures.orders_left(erasure.plan.orders)
+        left = await self._database.statements(erasure.tenant_id).erasures.orders_left(erasure.plan.orders)
         if left:
             raise Unavailable(f"{left} of the orders about this person are still being delivered.")
 

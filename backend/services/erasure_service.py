@@ -59,8 +59,7 @@ class ErasureService:
 
     async def get(self, caller: Caller, erasure_id: UUID) -> Erasure:
         """What became of an erasure, for admins and for who asked for it. Errors: `ErasureNotFound`."""
-        async with self._database.tenant(caller.tenant_id) as tx:
-            found = await tx.erasures.get(erasure_id, caller.sees_only)
+        found = await self._database.statements(caller.tenant_id).erasures.get(erasure_id, caller.sees_only)
         if found is None:
             raise ErasureNotFound("There is no erasure with this id.")
         return found.erasure

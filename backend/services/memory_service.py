@@ -93,8 +93,9 @@ class MemoryService:
         manager = UnifiedMemoryManager(caller.tenant_id, which.agent_id, settings, self._engine)
         ranking = await within(self._seconds, manager.recall(words, namespaces, MOST_FOUND))
         ranked = _found_in(ranking, which)
-        async with self._database.tenant(caller.tenant_id) as tx:
-            rows = await tx.memories.these([one.id for one in ranked], caller.sees_only)
+        rows = await self._database.statements(caller.tenant_id).memories.these(
+            [one.id for one in ranked], caller.sees_only
+        )
         found = {one.id: one for one in rows if _fits(one, which)}
         return [FoundMemory(memory=found[one.id], parts=one.parts) for one in ranked if one.id in found]
 
@@ -143,8 +144,7 @@ class MemoryService:
 
     async def get(self, caller: Caller, memory_id: UUID) -> Memory:
         """The memory. Errors: `MemoryNotFound`."""
-        async with self._database.tenant(caller.tenant_id) as tx:
-            return _found(await tx.memories.get(memory_id, caller.sees_only))
+        return _found(await self._database.statements(caller.tenant_id).memories.get(memory_id, caller.sees_only))
 
     async def update(
         self, caller: Caller, memory_id: UUID, request: MemoryUpdate, if_match: frozenset[str] | None = None
@@ -191,8 +191,7 @@ class MemoryService:
 
     async def history(self, caller: Caller, memory_id: UUID) -> list[MemoryRevision]:
         """Every state it was in, oldest first; of a forgotten one the dates. Errors: `MemoryNotFound`."""
-        async with self._database.tenant(caller.tenant_id) as tx:
-            revisions = await tx.memories.history(memory_id, caller.sees_only)
+        revisions = await self._database.statements(caller.tenant_id).memories.history(memory_id, caller.sees_only)
         if not revisions:
             raise _no_memory()
         return revisions

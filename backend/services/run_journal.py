@@ -72,8 +72,7 @@ class RunJournal:
 
     async def waiting(self) -> list[StoredStep]:
         """The calls that a person has to be asked about."""
-        async with self._database.tenant(self._tenant_id) as tx:
-            return waiting_calls(await tx.run_steps.all(self._run.run_id))
+        return waiting_calls(await self._database.statements(self._tenant_id).run_steps.all(self._run.run_id))
 
     async def _once(self, ordinal: int, step: StepCall, doing: Doing) -> StepResult:
         recorded = self._recorded.get(ordinal)

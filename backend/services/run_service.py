@@ -40,8 +40,7 @@ class RunService:
     async def steps(self, caller: Caller, run_id: UUID) -> list[RunStep]:
         """What the run did, in order; of a chat only what it did with tools. Errors: `RunNotFound`."""
         await self._stored(caller, run_id)
-        async with self._database.tenant(caller.tenant_id) as tx:
-            return [step.shown() for step in await tx.run_steps.all(run_id)]
+        return [step.shown() for step in await self._database.statements(caller.tenant_id).run_steps.all(run_id)]
 
     async def answer(
         self, caller: Caller, run_id: UUID, call_id: UUID, answer: ApprovalAnswer, operation_id: UUID | None = None
@@ -140,8 +139,7 @@ class RunService:
             )
 
     async def _stored(self, caller: Caller, run_id: UUID) -> StoredRun:
-        async with self._database.tenant(caller.tenant_id) as tx:
-            stored = await tx.runs.get(run_id, caller.sees_only)
+        stored = await self._database.statements(caller.tenant_id).runs.get(run_id, caller.sees_only)
         if stored is None:
             raise RunNotFound("There is no run with this id.")
         return stored

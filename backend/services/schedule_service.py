@@ -18,8 +18,7 @@ class ScheduleService:
 
     async def get(self, caller: Caller, agent_id: UUID) -> AgentSchedule:
         """The agent's schedule, if it has one, and what became of it. Errors: `AgentNotFound`."""
-        async with self._database.tenant(caller.tenant_id) as tx:
-            found = await tx.schedules.get(agent_id)
+        found = await self._database.statements(caller.tenant_id).schedules.get(agent_id)
         if found is None:
             raise AgentNotFound("There is no agent with this id.")
         return found

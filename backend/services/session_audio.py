@@ -151,8 +151,7 @@ class SessionAudio:
             found.setdefault(tenant_id, set()).add(session_id)
         gone_before, self._gone = self._gone, {}
         for tenant_id, sessions in found.items():
-            async with self._database.tenant(tenant_id) as tx:
-                gone = sessions - await tx.sessions.existing(list(sessions))
+            gone = sessions - await self._database.statements(tenant_id).sessions.existing(list(sessions))
             # Who erases a person counts first what there is, and removes it then: we wait for that until the next time.
             self._gone[tenant_id] = gone
             left_over = gone & gone_before.get(tenant_id, set())
@@ -195,8 +194,7 @@ class SessionAudio:
             await making.stop(reason)
 
     async def _is_there(self, key: AudioKey) -> bool:
-        async with self._database.tenant(key.tenant_id) as tx:
-            return bool(await tx.sessions.existing([key.session_id]))
+        return bool(await self._database.statements(key.tenant_id).sessions.existing([key.session_id]))
 
     async def _size(self, one: AudioPart) -> int | None:
         return await _on_disk(self._files.size, one.key)

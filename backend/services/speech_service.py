@@ -143,8 +143,7 @@ class SpeechService:
 
     async def contract(self, caller: Caller, agent_id: UUID) -> AgentContract:
         """The contract of an agent that can be talked to. Errors: `AgentNotFound`, `AgentArchived`, `AgentInactive`."""
-        async with self._database.tenant(caller.tenant_id) as tx:
-            record = await tx.agents.get(agent_id)
+        record = await self._database.statements(caller.tenant_id).agents.get(agent_id)
         if record is None:
             raise AgentNotFound("There is no agent with this id.")
         contract = record.contract()

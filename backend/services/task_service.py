@@ -72,8 +72,7 @@ class TaskService:
             return Page([await with_calls(tx, run) for run in page.items], page.total, page.next)
 
     async def _kind(self, caller: Caller, agent_id: UUID) -> RunKind:
-        async with self._database.tenant(caller.tenant_id) as tx:
-            agent = await tx.agents.get(agent_id)
+        agent = await self._database.statements(caller.tenant_id).agents.get(agent_id)
         if agent is None:
             raise AgentNotFound("There is no agent with this id.")
         if agent.type == "workflow":

@@ -168,8 +168,7 @@ class TurnLedger:
 
     async def pending_calls(self, turn: OpenTurn) -> Sequence[PendingCall]:
         """The calls of this run that nobody has answered yet."""
-        async with self._database.tenant(turn.caller.tenant_id) as tx:
-            return pending_calls(await tx.run_steps.all(turn.ids.run_id))
+        return pending_calls(await self._database.statements(turn.caller.tenant_id).run_steps.all(turn.ids.run_id))
 
     async def let_go(self, turn: OpenTurn, text: str, marks: Sequence[Mark]) -> None:
         """This server works on it no more; whoever looks for runs without a server goes on."""

@@ -196,8 +196,7 @@ class UnifiedMemoryManager:
         ]
 
     async def _contract(self) -> AgentContract:
-        async with self._database.tenant(self._tenant_id) as tx:
-            record = await tx.agents.get(self._agent_id)
+        record = await self._database.statements(self._tenant_id).agents.get(self._agent_id)
         if record is None:
             raise AgentNotFound("There is no agent with this id.")
         return record.contract()

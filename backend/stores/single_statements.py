@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from backend.stores.pool import HouseConnection
 
-_READS = re.compile(r"(?:\s*--[^\n]*\n)*\s*SELECT\b")
-_LOCKS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+UPDATE|UPDATE|KEY\s+SHARE|SHARE)\b")
+_READS = re.compile(r"(?:\s*--[^\n]*\n)*\s*(?:SELECT|WITH)\b")
+_NEEDS_A_TRANSACTION = re.compile(
+    r"\bFOR\s+(?:NO\s+KEY\s+UPDATE|UPDATE|KEY\s+SHARE|SHARE)\b|\bpg_advisory_|\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\b"
+)
 _GIVEN = "WITH given AS MATERIALIZED (\n    SELECT $1::uuid AS tenant_id"
 _GIVEN_ALONE = _GIVEN.replace("$1::uuid", "set_config('app.tenant_id', $1::uuid::text, true)::uuid")
 _READS_ALONE = """
@@ -37,7 +39,7 @@ def alone(sql: str) -> str:
     """
     if _GIVEN in sql:
         return sql.replace(_GIVEN, _GIVEN_ALONE)
-    if not _READS.match(sql) or _LOCKS.search(sql):
+    if not _READS.match(sql) or _NEEDS_A_TRANSACTION.search(sql):
         raise ValueError(f"this is part of a transaction and cannot be alone: {sql}")
     return _READS_ALONE.replace("{query}", sql.strip().rstrip(";"))
 

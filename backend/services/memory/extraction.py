@@ -117,8 +117,10 @@ class MemoryExtraction:
         [vector] = await self._parts.embedder.embed([turn.message])
         near = await self._parts.index.search(IndexQuery([turn.namespace], vector, turn.message, _KNOWN))
         best = sorted(near, key=lambda hit: -hit.likeness)[:_KNOWN]
-        async with self._database.tenant(turn.tenant_id) as tx:
-            rows = {row.id: row for row in await tx.memories.for_recall([hit.id for hit in best])}
+        rows = {
+            row.id: row
+            for row in await self._database.statements(turn.tenant_id).memories.for_recall([hit.id for hit in best])
+        }
         found = [rows[hit.id] for hit in best if hit.id in rows]
         return [row.text for row in found if row.superseded_at is None and row.source_message_id != turn.source_id]
 

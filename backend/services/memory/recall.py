@@ -23,14 +23,14 @@ async def recall(engine: MemoryEngine, query: RecallQuery) -> Recall:
         return Recall()
     tenant_id, agent_id = query.namespaces[0].tenant_id, query.namespaces[0].agent_id
     now = engine.clock.now()
-    async with engine.database.tenant(tenant_id) as tx:
-        speakers = await tx.memories.speakers(agent_id, [namespace.subject_id for namespace in query.namespaces])
+    speakers = await engine.database.statements(tenant_id).memories.speakers(
+        agent_id, [namespace.subject_id for namespace in query.namespaces]
+    )
     reading = read_query(_shortened(query.text), speakers, now)
     found = await engine.index.search(await _index_query(engine, query, reading))
     if not found:
         return Recall()
-    async with engine.database.tenant(tenant_id) as tx:
-        rows = await tx.memories.for_recall([hit.id for hit in found])
+    rows = await engine.database.statements(tenant_id).memories.for_recall([hit.id for hit in found])
     scene = Scene(now, await engine.points(), calibration_of(engine.embedder.name))
     selection = Selection(found, {row.id: row for row in rows}, reading, query, scene)
     asked = selection.in_question()
