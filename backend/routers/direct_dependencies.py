@@ -46,7 +46,9 @@ async def ask(asked: Asked, request: Request) -> None:
 def _is_direct(one: Dependant) -> bool:
     """Whether it is a coroutine function of the connection and nothing else."""
     return one.name is not None and all(
-        getattr(one, field.name) == getattr(_PLAIN, field.name) for field in fields(one) if field.name not in _HARMLESS
+        (getattr(one, field.name) or None) == (getattr(_PLAIN, field.name) or None)
+        for field in fields(one)
+        if field.name not in _HARMLESS
     )
 
 
