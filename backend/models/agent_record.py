@@ -24,7 +24,6 @@ class AgentRecord(NamedTuple):
     """One row of `agents`. Parsing a contract costs more than reading it, so reads pass the text through."""
 
     id: UUID
-    owner_id: UUID
     type: str
     version: str
     status: str
@@ -40,7 +39,6 @@ class AgentRecord(NamedTuple):
         """The row of an agent that was just made."""
         return cls(
             id=contract.id,
-            owner_id=contract.metadata.owner_id,
             type=contract.type,
             version=contract.version,
             status=contract.metadata.status,

@@ -19,6 +19,7 @@ _REQUEST = "the request"
 _HARMLESS = {"name", "call", "http_connection_param_name", "request_param_name", "use_cache", "path",
              "parent_oauth_scopes"}  # fmt: skip
 _PLAIN = Dependant()
+_NOTHING: dict[str, Any] = {}
 
 
 def split(whole: Dependant) -> tuple[Dependant, Asked]:
@@ -39,8 +40,12 @@ def split(whole: Dependant) -> tuple[Dependant, Asked]:
 
 
 async def ask(asked: Asked, request: Request) -> None:
-    """Call them in their order, before anything of the request is validated. Errors: theirs."""
-    request.scope[_GIVEN] = {name: await one(request) for name, one in asked.items()}
+    """Call them in their order, before anything of the request is validated. Errors: theirs.
+
+    Nothing is asked for a route of an included router, which FastAPI handles with all its dependencies by itself.
+    """
+    if request.scope.get("fastapi", _NOTHING).get("effective_route_context") is None:
+        request.scope[_GIVEN] = {name: await one(request) for name, one in asked.items()}
 
 
 def _is_direct(one: Dependant) -> bool:

@@ -34,9 +34,6 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class StrictRoute(APIRoute):
     """For `APIRouter(route_class=StrictRoute)`: the body is JSON of the strict kind, or the route is not called.
 
-    The application takes such routes into its own list. Those of an included router are FastAPI's to handle anew, and
-    would ask each dependency of the connection twice.
-
     Errors: `UnsupportedMedia` (content type), `MalformedBody` (no JSON), `Invalid` (U+0000, too deep).
     """
 

@@ -1,13 +1,13 @@
 -- Agents and their versions. $1 is always the tenant.
 
 -- name: get
-SELECT id, owner_id, type, version, status, interaction_count, last_interaction_at, created_at,
+SELECT id, type, version, status, interaction_count, last_interaction_at, created_at,
        llm_provider, llm_model, contract::text AS contract_json
   FROM agents
  WHERE tenant_id = $1 AND id = $2;
 
 -- name: lock
-SELECT id, owner_id, type, version, status, interaction_count, last_interaction_at, created_at,
+SELECT id, type, version, status, interaction_count, last_interaction_at, created_at,
        llm_provider, llm_model, contract::text AS contract_json
   FROM agents
  WHERE tenant_id = $1 AND id = $2
@@ -15,7 +15,7 @@ SELECT id, owner_id, type, version, status, interaction_count, last_interaction_
 
 -- name: list_page
 -- Without $2 the archived ones stay out. The first page starts before a place that no row reaches.
-SELECT id, owner_id, type, version, status, interaction_count, last_interaction_at, created_at,
+SELECT id, type, version, status, interaction_count, last_interaction_at, created_at,
        llm_provider, llm_model, contract::text AS contract_json
   FROM agents
  WHERE tenant_id = $1
@@ -27,7 +27,7 @@ SELECT id, owner_id, type, version, status, interaction_count, last_interaction_
 
 -- name: search_page
 -- The list with the two filters that read every row: a tag, and words in the name or short description.
-SELECT id, owner_id, type, version, status, interaction_count, last_interaction_at, created_at,
+SELECT id, type, version, status, interaction_count, last_interaction_at, created_at,
        llm_provider, llm_model, contract::text AS contract_json
   FROM agents
  WHERE tenant_id = $1

@@ -56,15 +56,18 @@ async def none(page: Page) -> int:
     return page
 
 
-def app() -> FastAPI:
+def app(*, included: bool = False) -> FastAPI:
     made = FastAPI()
-    made.router.routes.extend(router.routes)
+    if included:
+        made.include_router(router)
+    else:
+        made.router.routes.extend(router.routes)
     return made
 
 
-async def answer(path: str, **headers: str) -> Response:
+async def answer(path: str, *, included: bool = False, **headers: str) -> Response:
     calls.clear()
-    async with AsyncClient(transport=ASGITransport(app()), base_url="http://numen") as client:
+    async with AsyncClient(transport=ASGITransport(app(included=included)), base_url="http://numen") as client:
         return await client.get(path, headers=headers)
 
 
@@ -74,6 +77,12 @@ async def test_the_endpoint_gets_what_it_asks_for() -> None:
     assert calls == ["first", "second", "noted /all/ann", "page"]
     assert (await answer("/one", who="me")).json() == "me"
     assert (await answer("/none?size=3")).json() == 3
+
+
+async def test_in_an_included_router_they_are_asked_once_too() -> None:
+    told = await answer("/all/ann?size=7", included=True, who="me")
+    assert told.json() == ["me", "GET", "7", "ann", "/all/ann"]
+    assert sorted(calls) == ["first", "noted /all/ann", "page", "second"]
 
 
 async def test_who_is_calling_is_known_before_anything_is_validated() -> None:
