@@ -24,6 +24,6 @@ def may_be_of(name: str, grant: str) -> bool:
 
 def marked_name(grant: str, tool: str) -> str:
     """The name that nothing else has: its end follows from the names of the grant and the tool."""
-    mark = sha256(f"{grant}\0{tool}".encode("utf-8", "replace")).hexdigest()[:_MARK]
+    mark = sha256(f"{grant}\0{tool}".encode("utf-8", "surrogatepass")).hexdigest()[:_MARK]
     name = f"{grant}{BETWEEN}{_UNFIT.sub('_', tool)}"
     return f"{name[: LONGEST_NAME - _MARK - 1]}_{mark}"

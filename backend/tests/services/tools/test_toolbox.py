@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backend.errors import ToolTimeout, ToolUnavailable
@@ -220,6 +220,7 @@ TOOLS = st.lists(st.text("ab_. ä\x00\ud800", max_size=4) | st.text(max_size=80)
 
 
 @given(st.dictionaries(SLUGS | st.sampled_from(["a", "a_", "a__a", "a__b"]), TOOLS, min_size=1, max_size=4))
+@example({"0": ["\ud800", "?"]})
 async def test_every_tool_has_a_name_of_its_own_that_steps_may_call(offered: dict[str, list[str]]) -> None:
     granted = [server(name, url="https://tools.example.com/mcp") for name in offered]
     asked = request(*granted)

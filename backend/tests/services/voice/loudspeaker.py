@@ -38,8 +38,9 @@ class Loudspeaker:
 
     def drop(self) -> None:
         """Be silent at once."""
-        self.pieces.append((self._from, self._out()))
-        self._from, self._buffer, self._ends_at = self.played, b"", 0.0
+        out = self._out()
+        self.pieces.append((self._from, out))
+        self._from, self._buffer, self._ends_at = self._from + len(out), b"", 0.0
 
     async def has_played(self, ms: int) -> None:
         """Wait until so much came out."""
