@@ -170,7 +170,7 @@ async def test_with_the_index_away_it_answers_in_time_and_says_so(house: Api, pe
     await house.container.memory.engine.index.close()
     started = time.monotonic()
     reply = await answer_to(person, agent)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 2
     assert (reply["metadata"]["memory"], reply["metadata"]["memory_confidence"]) == ("degraded", 0)
     assert "Rex" not in reply["response"]
     receipt = await person.ok("GET", f"/api/v1/messages/{reply['message_id']}/recall")

@@ -104,7 +104,7 @@ async def live_through_an_outage(postgres: EmbeddedPostgres, settings: Settings)
         await asyncio.to_thread(postgres.start)
         started = time.monotonic()
         while (await person.http.get(f"/api/v1/agents/{world.agent_id}")).status_code != 200:
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 1
             await asyncio.sleep(0.02)
         stop.set()
         await work

@@ -153,7 +153,7 @@ async def test_no_server_that_hangs_holds_us_past_the_deadline() -> None:
     met = await asyncio.gather(*(meet(answers) for answers in HANGING.values()))
     for place, (error, took) in zip(HANGING, met, strict=True):
         assert str(error) == "The tools of desk at 127.0.0.1 did not answer within 1 second.", place
-        assert 0.9 < took < 5, f"{place}: {took:.1f} s"
+        assert 0.9 < took < 2, f"{place}: {took:.1f} s"
     assert asyncio.all_tasks() <= before
 
 
@@ -180,7 +180,7 @@ async def test_an_answer_counts_also_when_the_goodbye_does_not(goodbye: Answer) 
         gateway = McpTools(AddressPolicy(private_hosts=[server.private_host]))
         started = time.monotonic()
         assert (await calling(gateway, grant(server))).text == "done"
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 2
         await gateway.close()
     assert "DELETE" in server.asked
 

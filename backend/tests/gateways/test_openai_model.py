@@ -226,7 +226,7 @@ async def test_a_longer_retry_after_is_passed_on_at_once(
     started = time.monotonic()
     with pytest.raises(ModelUnavailable) as caught:
         await provider.complete(request())
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 1.5
     assert caught.value.context.get("retry_after") == seconds
 
 

@@ -144,4 +144,4 @@ def test_an_interview_takes_single_words_as_answers() -> None:
 def test_hostile_lengths_are_read_quickly(piece: str) -> None:
     began = time.perf_counter()
     worth_keeping(piece * (100_000 // len(piece)), AGENT)
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 0.5

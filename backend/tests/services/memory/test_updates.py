@@ -121,4 +121,4 @@ def test_hostile_lengths_are_read_quickly(piece: str) -> None:
     began = time.perf_counter()
     probes(hostile)
     supersedes(hostile, said("I live in Porto."), ALIKE)
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 0.5
