@@ -152,6 +152,8 @@ class DeepgramLive:
                 self._end_of_turn = None
             elif found.asked and not event.text:
                 return  # it comes too late: the end was told
+            elif found.asked:
+                event = replace(event, asked=True)  # too late as well, but what was said is a turn
             elif self._end_of_turn is not None:
                 event = replace(event, ends_turn=False)  # a pause just before the person said that they had finished
                 if not event.text:

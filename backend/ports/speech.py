@@ -89,13 +89,14 @@ class SpeechBegan:
 class WordsHeard:
     """Words, until so many seconds into the audio. Only `final` ones stay as they are, each given once.
 
-    With `ends_turn` the person has stopped talking; the text may be empty then.
+    With `ends_turn` the person has stopped talking; the text may be empty then. `asked`: they said so (`finalize`).
     """
 
     text: str
     final: bool
     ends_turn: bool
     seconds: float
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ class ChatWork:
         ended = self._answered(desk, spoken, state)
         if session_id is None:
             return ended
+        if progress is not None:
+            state = _unheard(desk, state, progress)
         return Ended(ended.outcome, ended.result, ended.kept, self._progressed(desk, session_id, state))
 
     def so_far(self, turn: OpenTurn) -> str:
@@ -124,6 +126,14 @@ async def _heard(desk: Desk, state: TurnState) -> TurnState:
     hearing.written.set()
     await hearing.wait()
     return {**state, "reply": replace(reply, text=desk.run.kept_text)} if hearing.interrupted else state
+
+
+def _unheard(desk: Desk, state: TurnState, before: InterviewProgress) -> TurnState:
+    """What nobody heard was not asked and not read back; what the person said before counts."""
+    hearing, after = desk.run.hearing, state.get("interview")
+    if hearing is None or after is None or not hearing.interrupted or desk.run.kept_text:
+        return state
+    return {**state, "interview": after.model_copy(update={"asked": before.asked, "read_back": False})}
 
 
 def _window(desk: Desk) -> Window:

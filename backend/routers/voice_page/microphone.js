@@ -22,7 +22,12 @@ export class Microphone {
       throw new Error(WHY_NOT[error.name] ?? `The microphone cannot be used: ${error.message}`, { cause: error });
     }
     const microphone = new Microphone(stream);
-    await microphone.connect(context, onFrame);
+    try {
+      await microphone.connect(context, onFrame);
+    } catch (error) {
+      microphone.close();
+      throw error;
+    }
     return microphone;
   }
 

@@ -44,6 +44,7 @@ class Ears:
         self._broken: SpeechError | None = None
         self._losses = 0
         self._lost_at = 0.0
+        self._began_at = 0.0
         self.clock = AudioClock()
 
     async def open(self) -> bool:
@@ -76,6 +77,7 @@ class Ears:
 
     def _begin(self) -> None:
         self._broken = None
+        self._began_at = time.monotonic()
         self._opened.clear()
         self._task = asyncio.create_task(self._listen())
 
@@ -99,6 +101,8 @@ class Ears:
                 self._opened.set()
                 async for event in ears.events():
                     await self._on_heard(event)
+            if time.monotonic() - self._began_at < self._reopen_seconds:
+                self._lost_at = time.monotonic()  # who closes at once is not asked again at once
         except SpeechError as error:
             await self._lost(error)
         except asyncio.CancelledError:

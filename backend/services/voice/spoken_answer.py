@@ -90,6 +90,10 @@ class SpokenAnswer:
             self._whole_text = True
             self._take(self._sentences.rest())
 
+    def pause_of_text(self) -> None:
+        """More text may come, but not soon: what there is is said now."""
+        self._take(self._sentences.rest())
+
     def hold(self) -> bool:
         """The person may have begun to speak: from now on nothing is sent, until `resume`.
 

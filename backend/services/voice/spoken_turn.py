@@ -23,6 +23,7 @@ from backend.telemetry import Metrics
 PLAYED_SECONDS = 0.25
 """How long a client may take to say what it had played when it was interrupted."""
 
+_ENDS = ("message.completed", "run.failed", "run.waiting")
 Begin = Callable[[Hearing], Awaitable[LiveRun]]
 Reason = Literal["speech", "client", "text"]
 
@@ -51,6 +52,8 @@ class SpokenTurn:
 
     def __init__(self, number: int, mouth: Mouth, heard: Heard, begin: Begin) -> None:
         self.thread_id: UUID | None = None
+        self.begun = False
+        """Whether what the person said is stored, or refused: before that nobody may cancel it."""
         self._number = number
         self._mouth = mouth
         self._heard = heard
@@ -76,7 +79,9 @@ class SpokenTurn:
         """From the message to the stored answer. What goes wrong is told to the client. Errors: `SocketGone`."""
         try:
             run = await self._begin(self._hearing)
+            self.begun = True
         except NumenError as error:
+            self.begun = True
             await self._mouth.socket.tell(_told(error, self._number))
             return
         speaking = asyncio.create_task(self._speak())
@@ -86,6 +91,7 @@ class SpokenTurn:
             if run.hearing is not None and not self._hearing.written.is_set():
                 self._answer.end_of_text()  # it failed, or waits for a person: what was said of it stands
             await asyncio.wait({speaking})
+            speaking.result()
             await self._tell_metrics()
         finally:
             self._hearing.interrupt()
@@ -130,19 +136,35 @@ class SpokenTurn:
         self._hearing.interrupt()
 
     async def _follow(self, run: LiveRun) -> None:
+        ended = False
         async for event in run.events(Place()):
+            ended = event.type in _ENDS
             if event.type == "run.started":
                 self.thread_id = UUID(event.data["thread_id"])
             elif event.type == "run.failed":
                 self._answer.stop()
             elif event.type == "message.delta":
                 self._feed(run)
+            elif event.type == "tool.call":
+                self._answer.pause_of_text()  # nothing may follow for as long as a tool takes
             await self._tell(event)
+        if not ended:
+            await self._tell_failure(run)
+
+    async def _tell_failure(self, run: LiveRun) -> None:
+        """A run that could not be stored ends without an event that says so."""
+        try:
+            await run.reply()
+        except NumenError as error:
+            self._answer.stop()
+            await self._mouth.socket.tell(_told(error, self._number))
 
     async def _whole(self, run: LiveRun) -> None:
         await self._hearing.written.wait()
-        self._feed(run)  # its last words may not have been told yet
-        self._answer.end_of_text()
+        try:
+            self._feed(run)  # its last words may not have been told yet
+        finally:
+            self._answer.end_of_text()
 
     def _feed(self, run: LiveRun) -> None:
         if self._hearing.settled:
@@ -162,7 +184,8 @@ class SpokenTurn:
             self.leave()
         else:
             self._hearing.heard(*self._answer.heard_to())
-            self._hearing.finish()
+        finally:
+            self._hearing.finish()  # whatever happened, the run does not wait for ever
 
     async def _tell(self, event: ServerEvent) -> None:
         frame = TurnEvent.model_construct(type=event.type, turn=self._number, data=event.data)  # type: ignore[arg-type]

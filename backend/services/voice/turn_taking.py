@@ -66,7 +66,7 @@ class TurnTaking:
             meaning.append(Understood(" ".join([*self._pieces, text])))
             if event.final:
                 self._pieces.append(text)
-        if event.ends_turn and (self._stopped or not self._push_to_talk):
+        if event.ends_turn and (event.asked or self._stopped or not self._push_to_talk):
             meaning += self._end()
         return meaning
 

@@ -93,6 +93,8 @@ class VoiceSession:
         self._doubt_ends: asyncio.TimerHandle | None = None
         self._held = False
         self._told_deaf = False
+        self._next: tuple[str, Heard] | None = None
+        self._unstored: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
         """The server stops: the conversation ends now, and what was heard of an answer is kept."""
@@ -129,6 +131,8 @@ class VoiceSession:
         await self._failed
 
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
+        if self._turn is not None:
+            self._turn.leave()  # nothing more is said while all the others end
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -136,6 +140,11 @@ class VoiceSession:
         if self._ears is not None:
             await self._ears.close()
         await self._end_turn()
+        if self._next is not None:  # it was understood, so it is stored
+            self._take_turn()
+            await self._end_turn()
+        if self._unstored:
+            await asyncio.wait(self._unstored)
 
     # --- what comes in ---
 
@@ -259,8 +268,16 @@ class VoiceSession:
     # --- turns ---
 
     async def _begin_turn(self, message: str, heard: Heard, reason: Reason) -> None:
+        self._next = message, heard
         await self._break_in(reason)
         await self._end_turn()
+        self._take_turn()
+
+    def _take_turn(self) -> None:
+        """The turn of what the person said last."""
+        if self._next is None:
+            return
+        (message, heard), self._next = self._next, None
         self._turns += 1
         turn = SpokenTurn(
             self._turns, self._talk.mouth, heard, lambda hearing: self._talk.say(message, self._thread_id, hearing)
@@ -279,11 +296,16 @@ class VoiceSession:
     async def _end_turn(self) -> None:
         """The turn is broken off, if it goes on, and stored."""
         turn, turning = self._turn, self._turning
-        self._turn = self._turning = None
         if turn is None or turning is None:
             return
         turn.leave()
         await asyncio.wait({turning}, timeout=_TURN_ENDS_SECONDS)
+        self._turn = self._turning = None
+        self._thread_id = turn.thread_id or self._thread_id
+        if not turn.begun:  # it waits for the thread, and ends by itself once what the person said is stored
+            self._unstored.add(turning)
+            turning.add_done_callback(self._unstored.discard)
+            return
         turning.cancel()
         await asyncio.wait({turning})
         self._thread_id = turn.thread_id or self._thread_id

@@ -144,6 +144,20 @@ async def test_nothing_is_opened_again_at_once() -> None:
     await ears.close()
 
 
+async def test_who_closes_in_good_order_at_once_is_not_opened_again_at_once() -> None:
+    provider = FakeEars()
+    ears = Ears(provider, VOICE, asyncio.Queue[HeardEvent]().put, asyncio.Queue[SpeechError]().put, reopen_seconds=60.0)
+    await ears.open()
+    await provider.now.end()
+
+    for _ in range(20):
+        await ears.hear(FRAME)
+        await asyncio.sleep(0.001)
+
+    assert len(provider.listenings) == 1
+    await ears.close()
+
+
 async def test_closing_closes_the_provider_also_while_it_is_opened() -> None:
     listener = Listener()
     await listener.ears.open()

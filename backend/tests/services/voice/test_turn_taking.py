@@ -72,6 +72,14 @@ def test_with_push_to_talk_only_the_person_ends_a_turn() -> None:
     assert taking.hear(WordsHeard("More", final=True, ends_turn=True, seconds=5.0)) == [Understood("More")]
 
 
+def test_words_that_come_after_the_end_was_told_are_a_turn() -> None:
+    taking = TurnTaking(push_to_talk=True)
+    taking.stop()
+    assert taking.hear(WordsHeard("", True, True, 1.0)) == [Nothing()]
+    late = taking.hear(WordsHeard("Please book it.", True, True, 1.0, asked=True))
+    assert late == [Understood("Please book it."), Said("Please book it.", 1.0)]
+
+
 @pytest.mark.parametrize("text", ["hmm", "Mm-hm.", "uh-huh", "Mhm, mhm", "Oh!", "...", "Äh"])
 def test_sounds_of_listening(text: str) -> None:
     assert only_listens(text)
