@@ -113,7 +113,8 @@ class PartMaking:
         async with self._using:  # it is not closed under us: its number might be another file's by then
             if self._writer is None:
                 return b""
-            return await asyncio.to_thread(self._writer.read, offset, PIECE_BYTES)
+            with told_by_the_disk():
+                return await asyncio.to_thread(self._writer.read, offset, PIECE_BYTES)
 
     async def _discard(self) -> None:
         async with self._using:

@@ -22,7 +22,8 @@ from backend.services.spoken_segments import Silence, Utterance, utterances
 from backend.stores.database import Database, inside_transaction
 from backend.telemetry import Metrics
 
-_LONGEST_LETTER_SECONDS = 1.0
+_LONGEST_LETTER_SECONDS = 3.0
+"""At the usual speed; a sign of a script that the voice does not know is read out by its name."""
 _LEEWAY_SECONDS = 10.0
 
 
@@ -109,7 +110,8 @@ class SpeechService:
             source = voice.speaker.speak(
                 said.text, voice.settings, before=said.before, after=said.after, on_said=on_said
             )
-            room = round((_LONGEST_LETTER_SECONDS * len(said.text) + _LEEWAY_SECONDS) * SAMPLE_RATE) * SAMPLE_BYTES
+            seconds = _LONGEST_LETTER_SECONDS * len(said.text) / voice.settings.speed + _LEEWAY_SECONDS
+            room = round(seconds * SAMPLE_RATE) * SAMPLE_BYTES
             try:
                 async with aclosing(source):
                     async for piece in source:

@@ -80,7 +80,7 @@ class _Tenant:
             except BaseException:
                 await self._roll_back()
                 raise
-            await self._pool.release(connection)
+            await self._pool.release(connection, timeout=self._patience)
 
     async def _roll_back(self) -> None:
         # Whoever is cancelled once may be cancelled again: the way back is walked to its end by itself.
@@ -93,7 +93,7 @@ class _Tenant:
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")
             finally:
-                await self._pool.release(connection)
+                await self._pool.release(connection, timeout=self._patience)
 
 
 class Database:

@@ -74,4 +74,4 @@ class SingleStatements:
                 cast("HouseConnection", connection).left_clean()
                 return found
             finally:
-                await self._pool.release(connection)
+                await self._pool.release(connection, timeout=self._patience)
