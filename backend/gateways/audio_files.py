@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
+import threading
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from backend.ports.audio_files import AudioKey
 
 _PART = ".pcm"
 _TEMPORARY = ".tmp"
-_LONGEST_MAKING_SECONDS = 3600.0
+_LONGEST_PIECE_SECONDS = 3600.0  # far above every deadline of speech: who writes so slowly is dead
 _TOUCH_SECONDS = 600.0
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
@@ -22,12 +24,15 @@ _TRIES = 5
 
 
 class DiskAudioFiles:
-    """See `AudioFiles`. The folder is made when the first part is; only its owner may enter it."""
+    """See `AudioFiles`. The folder is made when the first part is; only its owner may enter it.
+
+    Several servers may share it: what one is writing has a name of its own, and the others leave it alone.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._name = secrets.token_hex(8)  # no process id: two containers have the same
         self._numbers = itertools.count()
-        self._mine: set[str] = set()
 
     def size(self, key: AudioKey) -> int | None:
         """See `AudioFiles.size`."""
@@ -49,13 +54,12 @@ class DiskAudioFiles:
     def begin(self, key: AudioKey) -> DiskAudioWriter:
         """See `AudioFiles.begin`."""
         path = self._path(key)
-        name = f".{key.digest}.{os.getpid()}.{next(self._numbers)}{_TEMPORARY}"
-        self._mine.add(name)
+        name = f".{key.digest}.{self._name}.{next(self._numbers)}{_TEMPORARY}"
         for _ in range(_TRIES):
             path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
             self._folder.chmod(_PRIVATE_FOLDER)  # the folders above the last are made with the umask only
             with contextlib.suppress(FileNotFoundError):  # a sweep has just taken the empty folder away
-                return DiskAudioWriter(path.with_name(name), path, self._mine)
+                return DiskAudioWriter(path.with_name(name), path)
         raise FileNotFoundError(path.parent)
 
     def drop(self, key: AudioKey) -> None:
@@ -99,24 +103,7 @@ class DiskAudioFiles:
             age = time.time() - path.stat().st_mtime
         except FileNotFoundError:
             return False
-        if path.name.endswith(_TEMPORARY):
-            return self._is_left_behind(path.name, age)
-        return age > unused_seconds
-
-    def _is_left_behind(self, name: str, age: float) -> bool:
-        """Whether nobody writes this file any more: its process is gone, or it is older than any part takes."""
-        if name in self._mine:
-            return False
-        try:
-            pid = int(name.split(".")[-3])
-            if pid == os.getpid():  # one of an earlier life of ours: containers give the same number again
-                return True
-            os.kill(pid, 0)
-        except (ValueError, IndexError, ProcessLookupError):
-            return True
-        except PermissionError:
-            return age > _LONGEST_MAKING_SECONDS  # somebody else's living process
-        return age > _LONGEST_MAKING_SECONDS
+        return age > (_LONGEST_PIECE_SECONDS if path.name.endswith(_TEMPORARY) else unused_seconds)
 
     def _of(self, tenant_id: UUID, session_id: UUID) -> Path:
         return self._folder / str(tenant_id) / str(session_id)
@@ -128,11 +115,11 @@ class DiskAudioFiles:
 class DiskAudioWriter:
     """See `AudioWriter`. Temporary file, fsync, rename, fsync of the folder."""
 
-    def __init__(self, temporary: Path, path: Path, mine: set[str]) -> None:
+    def __init__(self, temporary: Path, path: Path) -> None:
         self._temporary = temporary
         self._path = path
-        self._mine = mine
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        self._using = threading.Lock()
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         self._file = os.fdopen(os.open(temporary, flags, _PRIVATE_FILE), "r+b", buffering=0)
 
     def write(self, piece: bytes) -> None:
@@ -143,7 +130,8 @@ class DiskAudioWriter:
 
     def read(self, offset: int, length: int) -> bytes:
         """See `AudioWriter.read`."""
-        return os.pread(self._file.fileno(), length, offset)
+        with self._using:  # it is not closed under us: its number might be another file's by then
+            return b"" if self._file.closed else os.pread(self._file.fileno(), length, offset)
 
     def keep(self) -> None:
         """See `AudioWriter.keep`."""
@@ -157,9 +145,9 @@ class DiskAudioWriter:
 
     def discard(self) -> None:
         """See `AudioWriter.discard`."""
-        self._file.close()
+        with self._using:
+            self._file.close()
         self._temporary.unlink(missing_ok=True)
-        self._mine.discard(self._temporary.name)
 
 
 def _folders(folder: Path) -> Iterator[Path]:

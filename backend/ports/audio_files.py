@@ -25,7 +25,7 @@ class AudioWriter(Protocol):
         ...
 
     def read(self, offset: int, length: int) -> bytes:
-        """What is written already, from `offset` on, at most so many bytes."""
+        """What is written already, from `offset` on, at most so many bytes; nothing once it is discarded."""
         ...
 
     def keep(self) -> None:

@@ -51,6 +51,7 @@ class OutboxRelay:
         self._rest = rest
         self._lease = timedelta(seconds=lease_seconds)
         self._woken = asyncio.Event()
+        self._stepping = asyncio.Lock()
         for kind in self._handlers:  # what was not counted yet is 0, not absent
             metrics.outbox_pending.labels(kind)
             metrics.outbox_oldest_seconds.labels(kind)
@@ -87,7 +88,10 @@ class OutboxRelay:
             await asyncio.sleep(_GATHER_SECONDS + self._rest * took if self._rest else 0)
 
     async def drain(self, seconds: float) -> None:
-        """Deliver what is due, for at most this long; what remains is delivered after the next start."""
+        """Deliver what is due, and wait for what this relay delivers already, for at most this long.
+
+        What remains is delivered after the next start.
+        """
         with contextlib.suppress(TimeoutError, DatabaseUnavailable):
             async with asyncio.timeout(seconds):
                 while await self.step():
@@ -107,15 +111,16 @@ class OutboxRelay:
         )
 
     async def step(self) -> int:
-        """Claim and deliver one batch; return how many orders were claimed."""
-        async with self._database.worker() as worker:
-            claimed = await worker.claim_deliveries(self._lease, self._batch, list(self._handlers))
-        by_kind: dict[str, list[Delivery]] = {}
-        for one in claimed:
-            by_kind.setdefault(one.kind, []).append(one)
-        for kind, orders in by_kind.items():
-            await self._deliver(kind, orders)
-        return len(claimed)
+        """Claim and deliver one batch, one at a time; return how many orders were claimed."""
+        async with self._stepping:  # who finds nothing to claim must not believe that all is delivered
+            async with self._database.worker() as worker:
+                claimed = await worker.claim_deliveries(self._lease, self._batch, list(self._handlers))
+            by_kind: dict[str, list[Delivery]] = {}
+            for one in claimed:
+                by_kind.setdefault(one.kind, []).append(one)
+            for kind, orders in by_kind.items():
+                await self._deliver(kind, orders)
+            return len(claimed)
 
     async def _try(self, kind: str, orders: Sequence[Delivery]) -> Mapping[int, str]:
         try:

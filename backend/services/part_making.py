@@ -6,6 +6,7 @@ import asyncio
 import errno
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from backend.errors import NumenError, SessionNotFound, Unavailable
@@ -37,7 +38,6 @@ class PartMaking:
         self._files = files
         self._is_there = is_there
         self._writer: AudioWriter | None = None
-        self._using = asyncio.Lock()
         self._written = 0
         self._news = asyncio.Event()
         self._stopped: NumenError | None = None
@@ -110,17 +110,15 @@ class PartMaking:
         self._tell()
 
     async def _read(self, offset: int) -> bytes:
-        async with self._using:  # it is not closed under us: its number might be another file's by then
-            if self._writer is None:
-                return b""
-            with told_by_the_disk():
-                return await asyncio.to_thread(self._writer.read, offset, PIECE_BYTES)
+        if self._writer is None:
+            return b""
+        with told_by_the_disk():
+            return await asyncio.to_thread(self._writer.read, offset, PIECE_BYTES)
 
     async def _discard(self) -> None:
-        async with self._using:
-            writer, self._writer = self._writer, None
-            if writer is not None:
-                await asyncio.to_thread(writer.discard)
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await _to_its_end(writer.discard)
 
     def _tell(self) -> None:
         # Each listener waits for the event that was there when it last looked, so none misses a piece.
@@ -140,15 +138,18 @@ class PartMaking:
 
 
 async def _to_its_end(do: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
-    """Do it in a thread. Nobody can stop one: who is cancelled waits, or a file would appear when all is over."""
-    doing = asyncio.ensure_future(asyncio.to_thread(do, *values, **named))
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        await asyncio.wait([doing])
-        if not doing.cancelled():
-            doing.exception()  # nobody hears of it any more
-        raise
+    """Do it in a thread. Nobody can stop one: who is cancelled waits, or a file would stay when all is over."""
+    doing = asyncio.get_running_loop().run_in_executor(None, partial(do, *values, **named))
+    cancelled: asyncio.CancelledError | None = None
+    while not doing.done():
+        try:
+            await asyncio.wait([doing])
+        except asyncio.CancelledError as error:  # as often as it comes
+            cancelled = error
+    if cancelled is None:
+        return doing.result()
+    doing.exception()  # nobody hears of it any more
+    raise cancelled
 
 
 @contextmanager

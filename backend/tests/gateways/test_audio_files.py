@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -14,7 +12,8 @@ import pytest
 from backend.gateways.audio_files import DiskAudioFiles
 from backend.ports.audio_files import AudioKey
 
-DAY = 24 * 3600.0
+HOUR = 3600.0
+DAY = 24 * HOUR
 WEEK = 7 * DAY
 
 
@@ -131,22 +130,35 @@ def test_what_a_killed_process_left_is_swept_and_what_is_being_written_is_not(
     files: DiskAudioFiles, folder: Path
 ) -> None:
     one = key()
-    mine = files.begin(one)
+    mine, theirs = files.begin(one), DiskAudioFiles(folder).begin(one)
     mine.write(b"12")
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    place = folder / str(one.tenant_id) / str(one.session_id)
-    for pid in (int(dead.stdout), os.getpid()):  # in a container the process before us had our own number
-        (place / f".{one.digest}.{pid}.77.tmp").write_bytes(b"half")
-    others = place / f".{one.digest}.1.0.tmp"
-    others.write_bytes(b"theirs")
-    assert files.sweep(WEEK) == 2
-    mine.write(b"34")
-    mine.keep()
-    mine.discard()
-    assert files.read(one, 0, 9) == b"1234"
-    assert others.exists()
-    aged(others, 2 * 3600)
+    theirs.write(b"1")
+    left = path_of(folder, one).with_name(f".{one.digest}.0123456789abcdef.77.tmp")
+    left.write_bytes(b"half")
+    aged(left, HOUR - 60)
+    assert files.sweep(WEEK) == 0
+    aged(left, HOUR + 60)
     assert files.sweep(WEEK) == 1
+    for writer, rest in ((mine, b"34"), (theirs, b"234")):
+        writer.write(rest)
+        writer.keep()
+        writer.discard()
+    assert files.read(one, 0, 9) == b"1234"
+    assert [path.name for path in path_of(folder, one).parent.iterdir()] == [path_of(folder, one).name]
+
+
+def test_two_servers_that_share_a_folder_do_not_disturb_each_other(folder: Path) -> None:
+    """Not even in two containers, where both have the same process id."""
+    one = key()
+    writers = [DiskAudioFiles(folder).begin(one) for _ in range(2)]
+    for content, writer in zip((b"aaaa", b"bbbb"), writers, strict=True):
+        writer.write(content)
+    assert [writer.read(0, 9) for writer in writers] == [b"aaaa", b"bbbb"]
+    writers[0].keep()
+    writers[1].discard()
+    assert path_of(folder, one).read_bytes() == b"aaaa"
+    writers[0].discard()
+    assert writers[0].read(0, 9) == b""
 
 
 def test_other_peoples_files_stay(files: DiskAudioFiles, folder: Path) -> None:

@@ -22,18 +22,29 @@ class HeldFiles(DiskAudioFiles):
         if self._step == "begin":
             self._hold()
         writer = super().begin(key)
-        return HeldWriter(writer, self._hold) if self._step == "keep" else writer
+        return writer if self._step == "begin" else HeldWriter(writer, self._step, self._hold)
 
     def _hold(self) -> None:
         self.there.set()
-        assert self.go.wait(5)
+        assert self.go.wait(30)
 
 
 class HeldWriter(DiskAudioWriter):
-    def __init__(self, inner: DiskAudioWriter, hold: Callable[[], None]) -> None:
+    def __init__(self, inner: DiskAudioWriter, step: str, hold: Callable[[], None]) -> None:
         self.__dict__.update(vars(inner))
-        self._hold = hold
+        self._holds = {step: hold}
+
+    def write(self, piece: bytes) -> None:
+        self._held("write")
+        super().write(piece)
 
     def keep(self) -> None:
-        self._hold()
+        self._held("keep")
         super().keep()
+
+    def discard(self) -> None:
+        self._held("discard")
+        super().discard()
+
+    def _held(self, step: str) -> None:
+        self._holds.get(step, lambda: None)()

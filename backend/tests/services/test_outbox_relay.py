@@ -105,6 +105,31 @@ async def test_relays_at_once_deliver_each_order_once(
     assert recipient.taken == Counter(subjects)
 
 
+async def test_who_drains_waits_for_what_is_being_delivered(
+    database: Database, metrics: Metrics, owner: Connection
+) -> None:
+    """It is claimed already, so there is nothing left to claim; it is not delivered for that."""
+    begun, go, taken = asyncio.Event(), asyncio.Event(), list[int]()
+
+    async def slowly(orders: Sequence[Delivery]) -> Mapping[int, str]:
+        begun.set()
+        await go.wait()
+        taken.extend(one.id for one in orders)
+        return {}
+
+    relay = OutboxRelay(database, {KIND: slowly}, metrics)
+    await order(owner)
+    async with running(relay):
+        await begun.wait()
+        draining = asyncio.create_task(relay.drain(30))
+        await asyncio.wait([draining], timeout=0.05)
+        assert not draining.done()
+        go.set()
+        await draining
+    assert len(taken) == 1
+    assert await waiting(owner) == set()
+
+
 async def test_a_failed_order_waits_longer_each_time_and_then_arrives(
     relay: OutboxRelay, recipient: Recipient, metrics: Metrics, owner: Connection
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -256,6 +258,8 @@ async def test_killed_in_the_middle_another_server_goes_on(
         await heard(studio, recording)
     half_written = kept(folder)[0].with_name(f".{recording.parts[3].key.digest}.999999999.0.tmp")
     half_written.write_bytes(b"half")
+    two_hours_ago = time.time() - 2 * 3600
+    os.utime(half_written, (two_hours_ago, two_hours_ago))
     after = Studio(database, DiskAudioFiles(folder))
     again = await after.recordings.recording(caller, session.id)
     assert await heard(after, again) == WHOLE
