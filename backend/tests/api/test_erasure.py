@@ -175,12 +175,17 @@ async def test_others_are_answered_while_the_files_are_written_anew(estate: Esta
     """Everybody waits for short moments only; so does who writes to the very tables."""
     person = await estate.plant("Quillfeather-4711")
     agent = (await estate.ok("GET", "/agents", None))[0]["id"]
+
+    async def chat() -> None:
+        await estate.ok("POST", f"/agents/{agent}/chat", {"message": "Hello"}, numen_user="somebody")
+
+    await chat()  # the first one waits for the embedder to be loaded, not for us
     erasure = await estate.erase(person)
     longest = 0.0
     finished = asyncio.create_task(estate.certificate(erasure["id"]))
     while not finished.done():
         begun = time.perf_counter()
-        await estate.ok("POST", f"/agents/{agent}/chat", {"message": "Hello"}, numen_user="somebody")
+        await chat()
         longest = max(longest, time.perf_counter() - begun)
     await finished
     assert longest < 3, f"somebody waited for {longest:.1f} s"
