@@ -135,4 +135,5 @@ class _BoundedBytes(httpx.AsyncByteStream):
             yield piece
 
     async def aclose(self) -> None:
-        await self._inner.aclose()
+        # Called off while it takes a connection back, httpcore keeps it for ever: open, and used by nobody.
+        await asyncio.shield(self._inner.aclose())

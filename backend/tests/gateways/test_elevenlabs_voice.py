@@ -174,6 +174,32 @@ async def test_who_stops_early_leaves_nothing(
     await nothing_left(before, elevenlabs_server)
 
 
+async def test_cancelled_while_its_connection_is_given_back(
+    voice: ElevenLabsVoice, elevenlabs_server: ElevenLabsServer
+) -> None:
+    whole = hummed(SENTENCE)
+    for moment in range(12):
+        heard, all_of_it = bytearray(), asyncio.Event()
+
+        async def listen(heard: bytearray = heard, all_of_it: asyncio.Event = all_of_it) -> None:
+            async with aclosing(voice.speak(SENTENCE, settings())) as spoken:
+                async for piece in spoken:
+                    heard += piece
+                    if len(heard) == len(whole):
+                        all_of_it.set()
+
+        listening = asyncio.create_task(listen())
+        await all_of_it.wait()
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        listening.cancel()
+        await asyncio.wait([listening])
+    assert await said(voice) == whole
+    async with asyncio.timeout(5):
+        while elevenlabs_server.open_connections > 1:  # noqa: ASYNC110 — the server sees it a moment later
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("kind", ["slow_headers", "slow_first_byte", "stalled", "endless", "dripping"])
 async def test_cancelled_at_any_time_it_leaves_nothing(
     voice: ElevenLabsVoice, elevenlabs_server: ElevenLabsServer, kind: str
