@@ -72,7 +72,8 @@ class PartMaking:
     async def stop(self, reason: NumenError) -> None:
         """Do not go on, for this reason; back when what it had written is gone."""
         self._stopped = reason
-        self._task.cancel()
+        if not self._task.cancelling():  # a second time would call off what the first one has it give back
+            self._task.cancel()
         await asyncio.wait([self._task])
 
     async def _make(self, pieces: AsyncGenerator[bytes]) -> None:
@@ -100,7 +101,7 @@ class PartMaking:
         # Also when it is kept: who erases removes the rows first, and then the files that there are.
         if not await self._is_there(self.key):
             with told_by_the_disk():
-                await asyncio.to_thread(self._files.drop, self.key)
+                await _to_its_end(self._files.drop, self.key)
             raise SessionNotFound("There is no session with this id.")
 
     async def _write(self, writer: AudioWriter, piece: bytes) -> None:

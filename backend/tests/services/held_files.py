@@ -24,6 +24,11 @@ class HeldFiles(DiskAudioFiles):
         writer = super().begin(key)
         return writer if self._step == "begin" else HeldWriter(writer, self._step, self._hold)
 
+    def drop(self, key: AudioKey) -> None:
+        if self._step == "drop":
+            self._hold()
+        super().drop(key)
+
     def _hold(self) -> None:
         self.there.set()
         assert self.go.wait(30)

@@ -65,6 +65,49 @@ async def test_stopped_twice_while_the_disk_is_slow(folder: Path, step: str) -> 
     assert names(folder) == ([f"{key.digest}.pcm"] if step in ("keep", "discard") else [])
 
 
+async def test_stopped_while_the_file_of_a_session_that_is_gone_is_removed(folder: Path) -> None:
+    """Whoever erased it believes that nothing of it is written any more."""
+    files, asked = HeldFiles(folder, "drop"), 0
+
+    async def there_until_it_is_kept(_: AudioKey) -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 1
+
+    making = PartMaking(files, AudioKey(uuid4(), uuid4(), "a" * 64), pieces(), there_until_it_is_kept)
+    assert await asyncio.to_thread(files.there.wait, 30)
+    stopping = asyncio.create_task(making.stop(STOPPING))
+    await asyncio.wait([stopping], timeout=0.05)
+    assert not making.done
+    files.go.set()
+    await stopping
+    assert names(folder) == []
+
+
+async def test_stopped_twice_while_the_voice_gives_back_what_it_holds(folder: Path) -> None:
+    begun, go, given_back = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def from_a_slow_voice() -> AsyncGenerator[bytes]:
+        try:
+            yield b"1234"
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            await go.wait()
+            given_back.set()
+
+    making = PartMaking(DiskAudioFiles(folder), AudioKey(uuid4(), uuid4(), "a" * 64), from_a_slow_voice(), there)
+    await begun.wait()
+    stopping: list[asyncio.Task[None]] = []
+    for _ in range(2):
+        stopping.append(asyncio.create_task(making.stop(STOPPING)))
+        await asyncio.wait(stopping, timeout=0.02)
+    go.set()
+    await asyncio.gather(*stopping)
+    assert given_back.is_set()
+    assert names(folder) == []
+
+
 async def test_stopped_while_every_thread_is_taken(folder: Path) -> None:
     """What has not begun could be called off; giving the file back must not be."""
     loop, go, asked = asyncio.get_running_loop(), threading.Event(), 0
