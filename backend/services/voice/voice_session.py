@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
@@ -135,14 +135,20 @@ class VoiceSession:
             self._turn.leave()  # nothing more is said while all the others end
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
-        self._doubt_is_over()
-        if self._ears is not None:
-            await self._ears.close()
-        await self._end_turn()
-        if self._next is not None:  # it was understood, so it is stored
-            self._take_turn()
+        async with AsyncExitStack() as ending:  # whoever calls this off as well must not leave ears that listen on
+            ending.push_async_callback(self._end_turns)
+            if self._ears is not None:
+                ending.push_async_callback(self._ears.close)
+            ending.callback(self._doubt_is_over)
+            await asyncio.wait(tasks)
+
+    async def _end_turns(self) -> None:
+        try:
             await self._end_turn()
+        finally:
+            if self._next is not None:  # it was understood, so it is stored
+                self._take_turn()
+                await self._end_turn()
         if self._unstored:
             await asyncio.wait(self._unstored)
 

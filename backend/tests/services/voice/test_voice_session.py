@@ -12,10 +12,10 @@ from backend.models.tenant import Caller
 from backend.ports import SpeechBegan, WordsHeard
 from backend.stores.database import Database
 from backend.tests.factories import TenantFactory
-from backend.tests.fake_speech import spoken
+from backend.tests.fake_speech import Studio, spoken
 from backend.tests.fakes import FixedMemory, ScriptedModel, fails, says, waits
 from backend.tests.services.one_server import OneServer, one_server
-from backend.tests.services.voice.talking import TALKS, VOICE, Call, call
+from backend.tests.services.voice.talking import TALKS, VOICE, Call, Person, call, voice_service
 
 ANSWER = "The sea is very large. It is full of fish and ships. Many people love the sea, and some of them live by it."
 LONG = " ".join(f"This is sentence number {number} of a rather long answer about the sea." for number in range(12))
@@ -281,6 +281,22 @@ async def test_who_hangs_up_leaves_what_was_heard(server: OneServer, database: D
     assert (role, status) == ("assistant", "partial")
     words = len(text.split())  # of a voice that says ten letters in the time between two reports
     assert len(said_in(played - 25, LONG).split()) - 1 <= words <= len(said_in(played + 5, LONG).split()) + 1
+
+
+@pytest.mark.parametrize("moments", range(4))
+async def test_called_off_while_it_ends_it_listens_no_more(
+    server: OneServer, database: Database, caller: Caller, moments: int
+) -> None:
+    studio, person = Studio(database, None), Person()
+    agent = await server.agent(caller, **TALKS)
+    going = asyncio.create_task(voice_service(server, studio).converse(caller, agent, None, person))
+    await person.is_told("ready")
+    going.cancel()
+    for _ in range(moments):
+        await asyncio.sleep(0)
+    going.cancel()
+    await asyncio.wait([going])
+    assert studio.ears.open == 0
 
 
 async def test_the_next_words_come_while_the_answer_is_stored(
