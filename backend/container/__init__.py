@@ -51,6 +51,7 @@ from backend.services.speech_service import SpeechService
 from backend.services.task_service import TaskService
 from backend.services.thread_manager import ThreadManager
 from backend.services.turn_ledger import TurnLedger
+from backend.services.uncancelled import done_in_thread
 from backend.services.voice.voice_service import VoiceService
 from backend.services.webhook_service import WebhookService
 from backend.stores.database import Database
@@ -125,8 +126,8 @@ async def open_logins(settings: Settings) -> AsyncGenerator[Logins]:
         return
     async with AsyncExitStack() as stack:
         postgres = EmbeddedPostgres(settings.data_dir.resolve())
-        await asyncio.to_thread(postgres.start)
-        stack.push_async_callback(asyncio.to_thread, postgres.stop)
+        stack.push_async_callback(done_in_thread, postgres.stop)  # also what was begun when we are cancelled
+        await done_in_thread(postgres.start)
         await create_database(postgres.dsn("postgres"), DATABASE_NAME)
         yield Logins.derived(postgres.dsn(DATABASE_NAME))
 

@@ -138,14 +138,16 @@ async def _embedder(settings: Settings, clock: Clock) -> Embedder:
         dimensions=settings.embedder_dimensions,
         connect_seconds=settings.llm_connect_seconds,
     )
-    try:
-        await embedder.warm()
-    except EmbedderUnavailable as error:
-        await embedder.close()
-        raise Misconfigured(
-            f"How many numbers a vector of {settings.embedder_model} has cannot be asked now ({error.detail}): "
-            "set NUMEN_EMBEDDER_DIMENSIONS, or start the server that NUMEN_EMBEDDER_BASE_URL names first."
-        ) from error
+    async with AsyncExitStack() as unless_it_is_ready:
+        unless_it_is_ready.push_async_callback(embedder.close)
+        try:
+            await embedder.warm()
+        except EmbedderUnavailable as error:
+            raise Misconfigured(
+                f"How many numbers a vector of {settings.embedder_model} has cannot be asked now ({error.detail}): "
+                "set NUMEN_EMBEDDER_DIMENSIONS, or start the server that NUMEN_EMBEDDER_BASE_URL names first."
+            ) from error
+        unless_it_is_ready.pop_all()
     return embedder
 
 

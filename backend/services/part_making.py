@@ -6,18 +6,15 @@ import asyncio
 import errno
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing, contextmanager
-from functools import partial
-from typing import ParamSpec, TypeVar
 
 from backend.errors import NumenError, SessionNotFound, Unavailable
 from backend.ports.audio_files import AudioFiles, AudioKey, AudioWriter
+from backend.services.uncancelled import done_in_thread
 from backend.telemetry import get_logger
 
 PIECE_BYTES = 65_536
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = get_logger(__name__)
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class PartMaking:
@@ -84,7 +81,7 @@ class PartMaking:
                 async for piece in pieces:
                     await self._write(writer, piece)
             with told_by_the_disk():
-                await _to_its_end(writer.keep)
+                await done_in_thread(writer.keep)
             await self._refuse_gone()
         finally:
             await self._discard()
@@ -95,18 +92,18 @@ class PartMaking:
             return self._writer
 
         with told_by_the_disk():
-            return await _to_its_end(begin)
+            return await done_in_thread(begin)
 
     async def _refuse_gone(self) -> None:
         # Also when it is kept: who erases removes the rows first, and then the files that there are.
         if not await self._is_there(self.key):
             with told_by_the_disk():
-                await _to_its_end(self._files.drop, self.key)
+                await done_in_thread(self._files.drop, self.key)
             raise SessionNotFound("There is no session with this id.")
 
     async def _write(self, writer: AudioWriter, piece: bytes) -> None:
         with told_by_the_disk():
-            await _to_its_end(writer.write, piece)
+            await done_in_thread(writer.write, piece)
         self._written += len(piece)
         self._tell()
 
@@ -119,7 +116,7 @@ class PartMaking:
     async def _discard(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
-            await _to_its_end(writer.discard)
+            await done_in_thread(writer.discard)
 
     def _tell(self) -> None:
         # Each listener waits for the event that was there when it last looked, so none misses a piece.
@@ -136,21 +133,6 @@ class PartMaking:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.warning("a part was not spoken", error=type(error).__name__)
-
-
-async def _to_its_end(do: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
-    """Do it in a thread. Nobody can stop one: who is cancelled waits, or a file would stay when all is over."""
-    doing = asyncio.get_running_loop().run_in_executor(None, partial(do, *values, **named))
-    cancelled: asyncio.CancelledError | None = None
-    while not doing.done():
-        try:
-            await asyncio.wait([doing])
-        except asyncio.CancelledError as error:  # as often as it comes
-            cancelled = error
-    if cancelled is None:
-        return doing.result()
-    doing.exception()  # nobody hears of it any more
-    raise cancelled
 
 
 @contextmanager
