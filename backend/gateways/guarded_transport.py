@@ -6,8 +6,10 @@ the name server is never used. Redirects are requests like others: each goes thr
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from functools import cache
 
 import httpx2
@@ -92,10 +94,9 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
-        """Close every connection."""
-        for way in self._ways.values():
-            await way.aclose()
-        self._ways.clear()
+        """Close every connection, also when we are cancelled meanwhile: nobody else knows of the others."""
+        ways, self._ways = list(self._ways.values()), {}
+        await asyncio.shield(_closed(ways))
 
     async def _judged(self, url: httpx2.URL) -> list[str]:
         host = url.raw_host.decode("ascii")
@@ -127,6 +128,12 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     def _refuse(self, reason: Blocked | TooMuch) -> Blocked | TooMuch:
         self.refused = self.refused or reason
         return reason
+
+
+async def _closed(ways: list[httpx2.AsyncBaseTransport]) -> None:
+    async with AsyncExitStack() as closing:  # all of them, also when one fails
+        for way in ways:
+            closing.push_async_callback(way.aclose)
 
 
 async def _first_that_answers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import httpx2
@@ -16,6 +17,10 @@ class RecordedWays:
         self.requests: list[httpx2.Request] = []
         self.ways = 0
         self.closed = 0
+        self.closing = asyncio.Event()
+        """Somebody has begun to close one of them, which waits for `may_close`."""
+        self.may_close = asyncio.Event()
+        self.may_close.set()
         self._answer: Answering = answer or (lambda _: httpx2.Response(200, text="ok"))
 
     @property
@@ -39,4 +44,6 @@ class _Way(httpx2.AsyncBaseTransport):
         return self._ways.take(request)
 
     async def aclose(self) -> None:
+        self._ways.closing.set()
+        await self._ways.may_close.wait()
         self._ways.closed += 1

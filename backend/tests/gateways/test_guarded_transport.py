@@ -307,3 +307,22 @@ async def test_a_certificate_is_that_of_the_name_and_not_of_the_number(
             with pytest.raises(httpx2.ConnectError, match="certificate"):
                 await http_client.get(f"https://{called}:{port}/")
     assert asked_for == [called]
+
+
+async def test_called_off_while_it_closes_it_closes_every_way() -> None:
+    ways = RecordedWays()
+    ways.may_close.clear()
+
+    async def talk() -> None:
+        async with client(ways, answering([PUBLIC])) as http_client:
+            for host in ("one.example.com", "two.example.com"):
+                await http_client.get(f"https://{host}/mcp")
+
+    talking = asyncio.create_task(talk())
+    await ways.closing.wait()
+    talking.cancel()
+    await asyncio.wait([talking])
+    ways.may_close.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (ways.ways, ways.closed) == (2, 2)
