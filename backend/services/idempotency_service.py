@@ -60,7 +60,24 @@ class Claim:
 
     async def finish(self, answer: StoredAnswer) -> bool:
         """Keep the answer for repeats; False when it could not be kept: then a repeat finds the rows we made."""
-        await self._settle()
+        kept = await self._keep(answer)
+        self._settled = True  # not before: who is cancelled meanwhile releases it
+        return kept
+
+    async def finish_without_answer(self) -> bool:
+        """The work is done, but its answer is a stream or holds a secret: repeats do it again under the same id."""
+        return await self.finish(StoredAnswer(_RUN_AGAIN, {}, b""))
+
+    async def release(self) -> None:
+        """Let the next try do the work."""
+        self._settled = True
+        await self._stop_renewing()
+        with contextlib.suppress(DatabaseUnavailable):  # then the lease runs out by itself
+            async with self._database.tenant(self._tenant_id) as tx:
+                await tx.idempotency.release(*self._place)
+
+    async def _keep(self, answer: StoredAnswer) -> bool:
+        await self._stop_renewing()
         try:
             async with self._database.tenant(self._tenant_id) as tx:
                 if await tx.idempotency.finish(*self._place, answer):
@@ -71,19 +88,7 @@ class Claim:
         _log.warning("answer not kept", operation_id=str(self.operation_id), reason="taken over")
         return False
 
-    async def finish_without_answer(self) -> bool:
-        """The work is done, but its answer is a stream or holds a secret: repeats do it again under the same id."""
-        return await self.finish(StoredAnswer(_RUN_AGAIN, {}, b""))
-
-    async def release(self) -> None:
-        """Let the next try do the work."""
-        await self._settle()
-        with contextlib.suppress(DatabaseUnavailable):  # then the lease runs out by itself
-            async with self._database.tenant(self._tenant_id) as tx:
-                await tx.idempotency.release(*self._place)
-
-    async def _settle(self) -> None:
-        self._settled = True
+    async def _stop_renewing(self) -> None:
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.wait([self._renewal])

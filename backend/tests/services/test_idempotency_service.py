@@ -107,6 +107,27 @@ async def test_a_cancelled_try_lets_the_next_one_work(service: IdempotencyServic
     await claimed(service, caller)
 
 
+@pytest.mark.parametrize("moments", range(1, 6))
+async def test_a_try_that_is_cancelled_while_it_keeps_its_answer_lets_the_next_one_work(
+    service: IdempotencyService, tenant: TenantFactory, moments: int
+) -> None:
+    caller, keeping = await tenant(), asyncio.Event()
+
+    async def work() -> None:
+        async with await claimed(service, caller) as claim:
+            keeping.set()
+            await claim.finish(ANSWER)
+
+    task = asyncio.create_task(work())
+    await keeping.wait()
+    for _ in range(moments):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    again = await service.claim(caller, "key", HASH)
+    assert isinstance(again, Claim) or again == ANSWER
+
+
 async def test_after_a_crash_the_lease_runs_out_and_one_takes_over_under_the_same_id(
     service: IdempotencyService, tenant: TenantFactory, owner: Connection
 ) -> None:
