@@ -72,10 +72,14 @@ class GrantedTool:
 
 @dataclass(frozen=True, slots=True)
 class ToolSet:
-    """The tools of one run by the name that the model uses. `away`: servers whose tools cannot be had right now."""
+    """The tools of one run by the name that the model uses.
+
+    `away`: servers whose tools cannot be had right now; `look_again` asks once more, when there are any.
+    """
 
     tools: Mapping[str, GrantedTool] = field(default_factory=dict[str, GrantedTool])
     away: Sequence[str] = ()
+    look_again: Callable[[], Awaitable[ToolSet]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -69,7 +70,7 @@ class AgentToolbox:
         if len(offered) > MOST_TOOLS:
             _log.warning("an agent is granted too many tools", agent_id=str(request.agent_id), tools=len(offered))
         away = [name for name, one in listed.items() if one.tools is None]
-        return ToolSet(dict(list(offered.items())[:MOST_TOOLS]), away)
+        return ToolSet(dict(list(offered.items())[:MOST_TOOLS]), away, partial(self.open, request) if away else None)
 
     async def _list(self, server: McpServer, request: ToolRequest) -> _Listed:
         try:

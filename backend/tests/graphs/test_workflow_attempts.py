@@ -106,12 +106,38 @@ async def test_a_tool_that_is_not_there_is_not_looked_for_again() -> None:
     shop, journal = Workshop(workflow_agent(tool("a"))), RecordingJournal()
     with pytest.raises(StepFailed, match=r"^Step a failed: The agent has no tool notes__post"):
         await shop.run("", journal)
-    shop.away = ("notes",)
-    with pytest.raises(StepFailed, match=r"^Step a failed: The server notes cannot be reached"):
-        await shop.run("")
     assert shop.naps == []
     assert [(row.name, row.status) for row in journal.rows] == [(("a", "tool", 1), "failed")]
     assert shop.told("step.failed")[0]["detail"] == "The agent has no tool notes__post."
+
+
+async def test_a_tool_whose_server_is_away_is_looked_for_again() -> None:
+    post = FakeTool()
+    shop, journal = Workshop(workflow_agent(tool("a")), away=("notes",)), RecordingJournal()
+    shop.comes_back(after=2, tools={POST: post})
+    assert (await shop.run("", journal)).get("answer") == "posted"
+    assert (shop.naps, len(post.calls)) == ([1], 1)
+    assert [(row.name, row.status) for row in journal.rows] == [
+        (("a", "tool", 1), "failed"),
+        (("a", "tool", 2), "completed"),
+    ]
+    [failed] = shop.told("step.failed")
+    assert (failed["code"], failed["detail"]) == ("tool-unavailable", "The server notes cannot be reached.")
+
+
+async def test_a_tool_whose_server_stays_away_fails_the_run_after_all_tries() -> None:
+    shop = Workshop(workflow_agent(tool("a")), away=("notes",))
+    shop.comes_back(after=99)
+    with pytest.raises(StepFailed, match=r"^Step a failed after 4 tries: The server notes cannot be reached"):
+        await shop.run()
+    assert shop.naps == [1, 2, 4]
+
+
+async def test_only_the_server_that_would_have_the_tool_is_looked_for() -> None:
+    shop = Workshop(workflow_agent(tool("a")), away=("mail",))
+    shop.comes_back(after=1, tools={POST: FakeTool()})
+    with pytest.raises(StepFailed, match=r"^Step a failed: The agent has no tool notes__post"):
+        await shop.run()
 
 
 async def test_arguments_that_do_not_fit_are_not_sent() -> None:

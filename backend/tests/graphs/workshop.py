@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -103,6 +103,7 @@ class Workshop:
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
     naps: list[float] = field(default_factory=list[float])
     asked: list[tuple[UUID, str, UUID]] = field(default_factory=list[tuple[UUID, str, UUID]])
+    looks: Iterator[Mapping[str, FakeTool] | None] = field(default_factory=lambda: iter(()))
 
     def work(self, given: str, journal: Journal) -> Work:
         """What the graph is run over."""
@@ -116,12 +117,16 @@ class Workshop:
             memory=self.memory,
             on_event=lambda kind, data: self.events.append((kind, data)),
             on_text=None,
-            tools=ToolSet({name: one.granted(name) for name, one in self.tools.items()}, self.away),
+            tools=self._tool_set(self.tools, self.away),
             journal=journal,
             input=given,
             ask_agent=self._ask_agent,
             sleep=self._nap,
         )
+
+    def comes_back(self, *, after: int, tools: Mapping[str, FakeTool] | None = None) -> None:
+        """Who is away has these tools when it is looked for so many times."""
+        self.looks = iter([*[None] * (after - 1), tools or {}])
 
     async def run(self, given: str = "", journal: RecordingJournal | None = None) -> WorkState:
         """Do the workflow."""
@@ -140,6 +145,14 @@ class Workshop:
     def told(self, kind: str) -> list[dict[str, Any]]:
         """The events of a kind."""
         return [data for name, data in self.events if name == kind]
+
+    def _tool_set(self, tools: Mapping[str, FakeTool], away: tuple[str, ...]) -> ToolSet:
+        granted = {name: one.granted(name) for name, one in tools.items()}
+        return ToolSet(granted, away, self._look_again if away else None)
+
+    async def _look_again(self) -> ToolSet:
+        found = next(self.looks)
+        return self._tool_set(self.tools, self.away) if found is None else self._tool_set(found, ())
 
     async def _nap(self, seconds: float) -> None:
         self.naps.append(seconds)

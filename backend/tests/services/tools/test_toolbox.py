@@ -97,6 +97,16 @@ async def test_a_server_that_is_away_takes_nothing_else_along(logs: Logs) -> Non
     assert (line["server"], line["reason"]) == ("mail", "https://mail.example.com/mcp does not answer")
 
 
+async def test_a_server_that_was_away_can_be_asked_again() -> None:
+    servers = FixedToolServers({"calendar": [tool("list")]})
+    box, asked = toolbox(servers), request(server("mail"), server("calendar"))
+    given = await box.open(asked)
+    assert given.look_again is not None
+    servers.offered["mail"] = [tool("send")]
+    again = await given.look_again()
+    assert (list(again.tools), again.away, again.look_again) == (["mail__send", "calendar__list"], [], None)
+
+
 async def test_a_server_that_never_says_what_it_offers_is_away() -> None:
     servers = FixedToolServers({"calendar": [tool("list")], "mail": [tool("send")]})
     servers.hangs = {"mail"}
