@@ -108,6 +108,7 @@ class Settings(BaseSettings):
     body_limit_bytes: int = Field(default=1_000_000, ge=1_000, alias="NUMEN_BODY_LIMIT_BYTES")
     header_seconds: float = Field(default=5.0, gt=0, alias="NUMEN_HEADER_SECONDS")
     body_seconds: float = Field(default=15.0, gt=0, alias="NUMEN_BODY_SECONDS")
+    keep_alive_seconds: int = Field(default=75, ge=1, le=3600, alias="NUMEN_KEEP_ALIVE_SECONDS")
     shutdown_seconds: float = Field(default=10.0, gt=0, alias="NUMEN_SHUTDOWN_SECONDS")
 
     @field_validator("bootstrap_key")

@@ -100,6 +100,7 @@ def _config(settings: Settings, container: Container) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
     )
 

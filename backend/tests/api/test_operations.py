@@ -140,6 +140,19 @@ class BusyClient:
             assert (await self.person.ok("GET", f"/api/v1/agents/{agent_id}"))["name"] == name
 
 
+async def test_an_idle_connection_stays_open_as_long_as_the_operator_says(api: Api) -> None:
+    settings = api.container.settings.model_copy(update={"keep_alive_seconds": 1})
+    question = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with RawConnection(api.port) as longer, serving(settings, api.container) as short:
+        assert (await longer.ask(question)).status_code == 200
+        reader, writer = await asyncio.open_connection("127.0.0.1", short.port)
+        writer.write(question)
+        answer = await asyncio.wait_for(reader.read(), 30)  # to the end of the connection
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert (await longer.ask(question)).status_code == 200
+
+
 # --- a server that is asked to stop ---
 
 
