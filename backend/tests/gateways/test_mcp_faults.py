@@ -12,6 +12,7 @@ from backend.errors import ToolError, ToolTimeout, ToolUnavailable
 from backend.gateways.address_policy import AddressPolicy
 from backend.gateways.mcp_tools import McpTools
 from backend.models.capabilities import McpServer
+from backend.tests.fair_time import fair_timeout
 from backend.tests.fixtures_logs import Logs
 from backend.tests.gateways.mcp_meetings import SECRET, calling, grant, listing, met_with
 from backend.tests.protocol_servers.raw_mcp_server import (
@@ -142,8 +143,9 @@ async def test_no_server_that_hangs_holds_us_past_the_deadline() -> None:
         async with raw_mcp_server(answers) as server:
             gateway = McpTools(AddressPolicy(private_hosts=[server.private_host]))
             started = time.monotonic()
-            with pytest.raises(ToolTimeout) as caught:
-                await calling(gateway, grant(server, seconds=1))
+            async with fair_timeout(2):
+                with pytest.raises(ToolTimeout) as caught:
+                    await calling(gateway, grant(server, seconds=1))
             took = time.monotonic() - started
             await gateway.close()
             return caught.value, took
@@ -153,7 +155,7 @@ async def test_no_server_that_hangs_holds_us_past_the_deadline() -> None:
     met = await asyncio.gather(*(meet(answers) for answers in HANGING.values()))
     for place, (error, took) in zip(HANGING, met, strict=True):
         assert str(error) == "The tools of desk at 127.0.0.1 did not answer within 1 second.", place
-        assert 0.9 < took < 2, f"{place}: {took:.1f} s"
+        assert took > 0.9, f"{place}: {took:.1f} s"
     assert asyncio.all_tasks() <= before
 
 
@@ -178,9 +180,8 @@ async def test_an_answer_counts_also_when_the_goodbye_does_not(goodbye: Answer) 
     done = saying({"content": [{"type": "text", "text": "done"}]})
     async with raw_mcp_server({"tools/call": done, "DELETE": goodbye, "GET": hang}, "s1") as server:
         gateway = McpTools(AddressPolicy(private_hosts=[server.private_host]))
-        started = time.monotonic()
-        assert (await calling(gateway, grant(server))).text == "done"
-        assert time.monotonic() - started < 2
+        async with fair_timeout(2):
+            assert (await calling(gateway, grant(server))).text == "done"
         await gateway.close()
     assert "DELETE" in server.asked
 

@@ -9,6 +9,7 @@ import pytest
 
 from backend.errors import SpeechFailed
 from backend.services.flowing_audio import FlowingAudio
+from backend.tests.fair_time import fair_timeout
 
 
 class Source:
@@ -37,7 +38,7 @@ class Source:
 async def test_a_slow_listener_does_not_hold_the_source_up() -> None:
     source = Source(b"one", b"two", b"three")
     audio = await FlowingAudio.begun(source.pieces())
-    async with asyncio.timeout(2):
+    async with fair_timeout(2):
         await source.given.wait()
         while not source.closed:  # noqa: ASYNC110 — the source's own end, of which nobody is told
             await asyncio.sleep(0)
@@ -76,7 +77,7 @@ async def test_who_goes_away_stops_the_source() -> None:
 async def test_who_goes_away_before_the_first_piece_stops_it_too() -> None:
     source = Source(hangs=True)
     waiting = asyncio.create_task(FlowingAudio.begun(source.pieces()))
-    async with asyncio.timeout(2):
+    async with fair_timeout(2):
         await source.given.wait()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

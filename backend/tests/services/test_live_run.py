@@ -15,6 +15,7 @@ from backend.models.events import Mark, Place, ServerEvent
 from backend.models.run import ChatReply, ReplyMetadata, TokenUsage
 from backend.services.live_run import LiveRun
 from backend.services.run_registry import RunRegistry
+from backend.tests.fair_time import fair_timeout
 
 ACTIONS = st.lists(st.one_of(st.text("abc", min_size=1, max_size=4), st.just("MARK"), st.just("PAUSE")), max_size=15)
 
@@ -170,7 +171,7 @@ async def test_a_closing_registry_cancels_who_does_not_end() -> None:
 
     registry.add(run)
     registry.keep(asyncio.create_task(stubborn()))
-    async with asyncio.timeout(2):
+    async with fair_timeout(2):
         await registry.close(0.02)
         await ended.wait()
     assert run.stop_reason == "shutdown"

@@ -21,6 +21,7 @@ from backend.stores.pool import open_pool
 from backend.stores.roles import Logins
 from backend.stores.worker import Delivery
 from backend.telemetry import Metrics
+from backend.tests.fair_time import fair_timeout
 from backend.tests.fakes import FakeIndex
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ async def all_delivered(owner: Connection) -> None:
 
 
 async def test_the_loop_delivers_when_it_is_woken(relay: OutboxRelay, recipient: Recipient, owner: Connection) -> None:
-    async with running(relay), asyncio.timeout(4):  # by itself it would look once a second
+    async with running(relay), fair_timeout(4):  # by itself it would look once a second
         for _ in range(5):
             subjects = await order(owner, 2)
             relay.wake()
@@ -252,7 +253,7 @@ async def test_the_loop_delivers_many_without_being_woken_again(
     relay: OutboxRelay, recipient: Recipient, owner: Connection
 ) -> None:
     subjects = await order(owner, 260)
-    async with running(relay), asyncio.timeout(4):
+    async with running(relay), fair_timeout(4):
         relay.wake()
         await all_delivered(owner)
     assert recipient.taken == Counter(subjects)

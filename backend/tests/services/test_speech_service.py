@@ -25,6 +25,7 @@ from backend.services.speech_service import Spoken
 from backend.services.spoken_segments import Utterance
 from backend.stores.database import Database
 from backend.tests.factories import TenantFactory
+from backend.tests.fair_time import fair_timeout
 from backend.tests.fake_speech import ALIASES, BYTES_A_LETTER, Studio, spoken
 from backend.tests.services.one_server import OneServer, one_server
 
@@ -180,7 +181,7 @@ async def test_one_tenant_does_not_take_every_place(
 async def test_a_listener_who_stays_away_takes_no_place(server: OneServer, studio: Studio, caller: Caller) -> None:
     agent = await server.agent(caller, voice=VOICE)
     idle = [await studio.speech.say(caller, agent, "One two three") for _ in range(20)]
-    async with asyncio.timeout(2):
+    async with fair_timeout(2):
         while studio.eleven.open:  # noqa: ASYNC110 — the voice tells nobody that it has ended
             await asyncio.sleep(0)
     for one in idle:

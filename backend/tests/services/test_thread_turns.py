@@ -9,6 +9,7 @@ import pytest
 
 from backend.errors import ThreadBusy
 from backend.services.thread_turns import ThreadTurns, TurnQueue
+from backend.tests.fair_time import fair_timeout
 
 
 def queue() -> TurnQueue:
@@ -49,7 +50,7 @@ async def test_threads_do_not_wait_for_each_other() -> None:
     turns = ThreadTurns(0.05)
     one, other = queue(), queue()
     await turns.take(one)
-    async with asyncio.timeout(1):
+    async with fair_timeout(1):
         await turns.take(other)
         await turns.take((uuid4(), one[1], one[2]))  # the same thread's id, named by another tenant
 

@@ -19,6 +19,7 @@ from backend.stores.pool import open_pool
 from backend.stores.roles import Logins
 from backend.stores.schema import bring_up_to_date, create_database
 from backend.tests.factories import TenantFactory, make_tenant
+from backend.tests.fair_time import fair_timeout
 from backend.tests.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ async def test_an_exhausted_pool_is_an_outage(small: Database, tenant: TenantFac
         await full.acquire()
     try:
         for attempt in (ask(small, caller), small.check()):
-            async with asyncio.timeout(3):
+            async with fair_timeout(3):
                 with pytest.raises(DatabaseUnavailable):
                     await attempt
     finally:
@@ -348,7 +349,7 @@ async def test_a_server_that_is_away_and_comes_back() -> None:
                 async with database.worker() as store:
                     await store.waiting([])
             await asyncio.to_thread(server.start)
-            async with asyncio.timeout(3):  # a twentieth of it on a quiet machine
+            async with fair_timeout(3):  # a twentieth of it on a quiet machine
                 await ask(database, caller)
         finally:
             if database is not None:

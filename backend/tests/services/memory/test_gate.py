@@ -142,6 +142,6 @@ def test_an_interview_takes_single_words_as_answers() -> None:
     "piece", ["i ", "my a", "what a ", ", ", "who ", "i just also ", "tell me ", "hey, ", "\n", "- "]
 )
 def test_hostile_lengths_are_read_quickly(piece: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     worth_keeping(piece * (100_000 // len(piece)), AGENT)
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5

@@ -118,7 +118,7 @@ def test_probes_lead_to_where_the_old_is_likely_found() -> None:
 @pytest.mark.parametrize("piece", ["i ", "my a ", "my sister's ", "A b ", "please ", ", ", "i moved to ", "not "])
 def test_hostile_lengths_are_read_quickly(piece: str) -> None:
     hostile = said(piece * (100_000 // len(piece)))
-    began = time.perf_counter()
+    began = time.thread_time()
     probes(hostile)
     supersedes(hostile, said("I live in Porto."), ALIKE)
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5

@@ -138,6 +138,6 @@ def test_what_does_not_end_is_cut_where_a_voice_can_pause() -> None:
 )
 def test_long_answers_take_their_time_and_no_more(piece: str) -> None:
     answer = piece * (200_000 // len(piece))
-    begun = time.perf_counter()
+    begun = time.thread_time()
     texts(answer)
-    assert time.perf_counter() - begun < 3
+    assert time.thread_time() - begun < 3

@@ -11,6 +11,7 @@ from backend.models.voice_frames import AudioEnd, AudioStart
 from backend.services.voice.spoken_answer import AHEAD_SECONDS
 from backend.services.voice.timeline import BYTES_A_MS
 from backend.stores.database import Database
+from backend.tests.fair_time import fair_timeout
 from backend.tests.fake_speech import FakeVoice, spoken
 from backend.tests.services.voice.spoken_talk import (
     LONG,
@@ -179,7 +180,7 @@ async def test_a_client_that_is_done_early_is_believed(talk: Talk) -> None:
     await talk.all_is_sent()
     talk.answer.played(len(spoken(SHORT)) // BYTES_A_MS - 50)
     assert not talk.answer.audible
-    async with asyncio.timeout(0.05):
+    async with fair_timeout(0.05):
         await talk.over()
 
 
@@ -193,7 +194,7 @@ async def test_a_client_that_lags_is_waited_for(talk: Talk) -> None:
     assert not talk.running.done()
     assert talk.answer.audible
     talk.answer.played(len(spoken(SHORT)) // BYTES_A_MS)
-    async with asyncio.timeout(0.05):
+    async with fair_timeout(0.05):
         await talk.over()
 
 
