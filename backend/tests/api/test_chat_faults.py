@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from backend.errors import ModelError, ModelUnavailable
+from backend.errors import ModelError, ModelTimeout, ModelUnavailable
 from backend.gateways.circuit_breaker import FAILURES_TO_OPEN
 from backend.routers.problems import kind_of
 from backend.settings import NamedProvider
@@ -21,7 +21,7 @@ from backend.tests.gateways.test_model_faults import BOTH, ONLY_STREAMED, ONLY_W
 from backend.tests.protocol_servers.openai_faults import FaultKind
 from backend.tests.protocol_servers.openai_server import DEFAULT_ANSWER, OpenAIServer
 
-FIRST_TOKEN_SECONDS, TOTAL_SECONDS = 0.4, 0.8
+FIRST_TOKEN_SECONDS, TOTAL_SECONDS = 0.8, 1.2
 GRACE_SECONDS = 1.0
 HALF_SAID: dict[FaultKind, str] = {"cut_stream": "Half an ", "reset_stream": "Half an ", "error_event": "Half an "}
 
@@ -51,6 +51,12 @@ async def served_hurried(
 async def hurried(served_hurried: Api, openai_server: OpenAIServer) -> AsyncGenerator[Api]:
     async with borrowed(served_hurried, openai_server):
         yield served_hurried
+
+
+@pytest.fixture
+def house(hurried: Api, api: Api, error: type[ModelError]) -> Api:
+    """Only what is slow must meet a deadline; the others must not, on a busy machine."""
+    return hurried if error in (ModelTimeout, ModelError) else api
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +129,9 @@ async def answered_once(turn: Talk, failed_id: str, server: OpenAIServer) -> Non
 
 @pytest.mark.parametrize(("kind", "error"), [*BOTH.items(), *ONLY_WHOLE.items()])
 async def test_a_whole_answer(
-    hurried: Api, openai_server: OpenAIServer, kind: FaultKind, error: type[ModelError]
+    house: Api, openai_server: OpenAIServer, kind: FaultKind, error: type[ModelError]
 ) -> None:
-    turn = await talk(hurried)
+    turn = await talk(house)
     openai_server.fault(kind)
     started = time.monotonic()
     answer = await turn.whole()
@@ -142,8 +148,8 @@ async def test_a_whole_answer(
 
 
 @pytest.mark.parametrize(("kind", "error"), [*BOTH.items(), *ONLY_STREAMED.items()])
-async def test_a_stream(hurried: Api, openai_server: OpenAIServer, kind: FaultKind, error: type[ModelError]) -> None:
-    turn = await talk(hurried)
+async def test_a_stream(house: Api, openai_server: OpenAIServer, kind: FaultKind, error: type[ModelError]) -> None:
+    turn = await talk(house)
     openai_server.fault(kind)
     started = time.monotonic()
     events = await turn.streamed()
@@ -172,10 +178,8 @@ async def test_a_stream(hurried: Api, openai_server: OpenAIServer, kind: FaultKi
 
 
 @pytest.mark.parametrize("door", ["whole", "streamed"])
-async def test_without_a_key_the_message_is_kept_all_the_same(
-    hurried: Api, openai_server: OpenAIServer, door: str
-) -> None:
-    person = await hurried.owner()
+async def test_without_a_key_the_message_is_kept_all_the_same(api: Api, openai_server: OpenAIServer, door: str) -> None:
+    person = await api.owner()
     agent = await person.make_agent()
     openai_server.fault("server_error")
     url = f"/api/v1/agents/{agent['id']}/chat{'' if door == 'whole' else '/stream'}"
@@ -208,8 +212,8 @@ async def test_who_limits_us_is_passed_on(hurried: Api, openai_server: OpenAISer
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "17")
 
 
-async def test_a_short_fault_is_not_even_noticed(hurried: Api, openai_server: OpenAIServer) -> None:
-    turn = await talk(hurried)
+async def test_a_short_fault_is_not_even_noticed(api: Api, openai_server: OpenAIServer) -> None:
+    turn = await talk(api)
     openai_server.fault("unavailable", times=1)
     answer = await turn.whole()
     assert (answer.status_code, answer.json()["response"]) == (200, DEFAULT_ANSWER)
