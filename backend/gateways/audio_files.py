@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from uuid import UUID
 
-from backend.ports.audio_files import AudioKey
+from backend.ports.audio_files import AudioKey, KeptAudio
 
 _PART = ".pcm"
 _TEMPORARY = ".tmp"
@@ -34,16 +34,16 @@ class DiskAudioFiles:
         self._name = secrets.token_hex(8)  # no process id: two containers have the same
         self._numbers = itertools.count()
 
-    def size(self, key: AudioKey) -> int | None:
-        """See `AudioFiles.size`."""
+    def find(self, key: AudioKey) -> KeptAudio | None:
+        """See `AudioFiles.find`. A file is modified when it is made, and accessed when it was last used."""
         path = self._path(key)
         try:
             found = path.stat()
-            if time.time() - found.st_mtime > _TOUCH_SECONDS:
-                os.utime(path)
+            if time.time() - found.st_atime > _TOUCH_SECONDS:
+                os.utime(path, ns=(time.time_ns(), found.st_mtime_ns))
         except FileNotFoundError:
             return None
-        return found.st_size
+        return KeptAudio(found.st_size, found.st_mtime_ns)
 
     def read(self, key: AudioKey, offset: int, length: int) -> bytes:
         """See `AudioFiles.read`."""
@@ -100,9 +100,10 @@ class DiskAudioFiles:
 
     def _has_had_its_time(self, path: Path, unused_seconds: float) -> bool:
         try:
-            age = time.time() - path.stat().st_mtime
+            found = path.stat()
         except FileNotFoundError:
             return False
+        age = time.time() - max(found.st_atime, found.st_mtime)
         return age > (_LONGEST_PIECE_SECONDS if path.name.endswith(_TEMPORARY) else unused_seconds)
 
     def _of(self, tenant_id: UUID, session_id: UUID) -> Path:

@@ -17,6 +17,14 @@ class AudioKey:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class KeptAudio:
+    """A part that is there: how many bytes it has, and when it was made, in nanoseconds, so another time made anew."""
+
+    size: int
+    made_at: int
+
+
 class AudioWriter(Protocol):
     """A part that is being made; nobody finds it before it is kept. Blocking; errors are `OSError`."""
 
@@ -40,8 +48,8 @@ class AudioWriter(Protocol):
 class AudioFiles(Protocol):
     """PCM16 by part. Blocking; errors are `OSError`."""
 
-    def size(self, key: AudioKey) -> int | None:
-        """How many bytes the part has, None when it is not there; it counts as used now."""
+    def find(self, key: AudioKey) -> KeptAudio | None:
+        """The part, None when it is not there; it counts as used now."""
         ...
 
     def read(self, key: AudioKey, offset: int, length: int) -> bytes:

@@ -165,17 +165,15 @@ async def get_session_audio(
     recording = await recordings.recording(caller, session_id)
     if kind == MP3:
         return await _compressed(recordings, recording, compression)
-    asked = asked_range(request.headers.get("range"))
-    tag = f'"{recording.tag}"'
-    if asked and request.headers.get("if-range", tag) != tag:
-        asked = None
-    length = await recordings.length(recording)
-    if length is None and asked and not is_everything(asked):
-        length = await recordings.make(recording)  # a part of it can be told when the whole is known
-    if length is None:
+    asked, known_tag = asked_range(request.headers.get("range")), request.headers.get("if-range")
+    kept = await recordings.kept(recording)
+    if kept is None and asked and not is_everything(asked) and known_tag is None:
+        kept = await recordings.make(recording)  # a part of it can be told when the whole is known
+    if kept is None:
         return await _file(recordings, recording, None, None)
-    span = span_of(asked, HEADER_BYTES + length) if asked else None
-    return await _file(recordings, recording, length, span, {"etag": tag, "accept-ranges": "bytes"})
+    tag = f'"{kept.tag}"'
+    span = span_of(asked, HEADER_BYTES + kept.length) if asked and known_tag in (None, tag) else None
+    return await _file(recordings, recording, kept.length, span, {"etag": tag, "accept-ranges": "bytes"})
 
 
 def _answer(spoken: Spoken, kind: str, compression: CompressedAudio) -> AudioAnswer:

@@ -47,11 +47,18 @@ class AudioPart:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A session's audio, in parts. `tag` is another when anything of it sounds otherwise."""
+    """A session's audio, in parts."""
 
     parts: Sequence[AudioPart]
     provider: str
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRecording:
+    """A recording of which every part is kept: how many bytes it has, and a tag that other bytes do not have."""
+
+    length: int
     tag: str
 
 
@@ -93,22 +100,25 @@ class SessionAudio:
             AudioPart(AudioKey(caller.tenant_id, session_id, _digest(part, voice)), part, voice)
             for _, part in recorded_parts(steps)
         ]
-        tag = hashlib.sha256("".join(one.key.digest for one in parts).encode()).hexdigest()[:32]
-        return Recording(parts, voice.provider, voice.note, tag)
+        return Recording(parts, voice.provider, voice.note)
 
-    async def length(self, recording: Recording) -> int | None:
-        """How many bytes it has, None while not every part is kept."""
-        sizes = [await self._size(one) for one in recording.parts]
-        known = [size for size in sizes if size is not None]
-        return sum(known) if len(known) == len(sizes) else None
+    async def kept(self, recording: Recording) -> KeptRecording | None:
+        """The whole of it, None while not every part is kept."""
+        digest, length = hashlib.sha256(), 0
+        for one in recording.parts:
+            found = await _on_disk(self._files.find, one.key)
+            if found is None:
+                return None
+            length += found.size
+            digest.update(f"{one.key.digest} {found.size} {found.made_at}\n".encode())
+        return KeptRecording(length, digest.hexdigest()[:32])
 
-    async def make(self, recording: Recording) -> int:
-        """Have every part spoken that is not kept; how many bytes there are in all. Errors: those of `pieces`."""
+    async def make(self, recording: Recording) -> KeptRecording:
+        """Have every part spoken that is not kept. Errors: those of `pieces`."""
         for one in recording.parts:
             if await self._size(one) is None:
                 await self._maker(one).whole()
-        length = await self.length(recording)
-        return await self.make(recording) if length is None else length
+        return await self.kept(recording) or await self.make(recording)
 
     async def pieces(self, recording: Recording, begin: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         """The bytes from `begin` to `end` (its end), spoken while they are heard; the next part begins when the one
@@ -197,7 +207,8 @@ class SessionAudio:
         return bool(await self._database.statements(key.tenant_id).sessions.existing([key.session_id]))
 
     async def _size(self, one: AudioPart) -> int | None:
-        return await _on_disk(self._files.size, one.key)
+        found = await _on_disk(self._files.find, one.key)
+        return found.size if found else None
 
     async def _spoken(self, one: AudioPart) -> AsyncGenerator[bytes]:
         for said in segments(one.part):

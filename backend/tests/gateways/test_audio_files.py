@@ -38,6 +38,11 @@ def keep(files: DiskAudioFiles, one: AudioKey, content: bytes = b"12345678") -> 
     writer.discard()
 
 
+def size(files: DiskAudioFiles, one: AudioKey) -> int | None:
+    found = files.find(one)
+    return found.size if found else None
+
+
 def path_of(folder: Path, one: AudioKey) -> Path:
     return folder / str(one.tenant_id) / str(one.session_id) / f"{one.digest}.pcm"
 
@@ -49,15 +54,15 @@ def aged(path: Path, seconds: float) -> None:
 
 def test_a_part_is_found_when_it_is_whole(files: DiskAudioFiles, folder: Path) -> None:
     one = key()
-    assert files.size(one) is None
+    assert size(files, one) is None
     writer = files.begin(one)
     writer.write(b"1234")
     writer.write(b"5678")
-    assert files.size(one) is None
+    assert size(files, one) is None
     assert (writer.read(2, 100), writer.read(8, 4)) == (b"345678", b"")
     writer.keep()
     writer.discard()
-    assert files.size(one) == 8
+    assert size(files, one) == 8
     assert files.read(one, 3, 2) == b"45"
     assert [path.name for path in folder.rglob("*") if path.is_file()] == [f"{one.digest}.pcm"]
 
@@ -88,7 +93,7 @@ def test_a_session_goes_with_all_of_its_parts_and_others_stay(files: DiskAudioFi
     writer = files.begin(AudioKey(gone.tenant_id, gone.session_id, "c" * 64))
     assert files.count(gone.tenant_id, [gone.session_id]) == 3
     files.remove(gone.tenant_id, [gone.session_id, uuid4()])
-    assert (files.count(gone.tenant_id, [gone.session_id]), files.size(gone), files.size(kept)) == (0, None, 8)
+    assert (files.count(gone.tenant_id, [gone.session_id]), size(files, gone), size(files, kept)) == (0, None, 8)
     with pytest.raises(FileNotFoundError):
         writer.keep()
     writer.discard()
@@ -102,16 +107,16 @@ def test_one_part_goes_alone(files: DiskAudioFiles) -> None:
         keep(files, one)
     files.drop(gone)
     files.drop(gone)
-    assert (files.size(gone), files.size(kept)) == (None, 8)
+    assert (size(files, gone), size(files, kept)) == (None, 8)
 
 
 def test_the_same_session_of_another_tenant_is_another(files: DiskAudioFiles) -> None:
     ours = key()
     theirs = key(ours.session_id)
     keep(files, ours)
-    assert files.size(theirs) is None
+    assert size(files, theirs) is None
     files.remove(theirs.tenant_id, [ours.session_id])
-    assert files.size(ours) == 8
+    assert size(files, ours) == 8
 
 
 def test_what_nobody_used_for_a_week_is_swept(files: DiskAudioFiles, folder: Path) -> None:
@@ -119,11 +124,25 @@ def test_what_nobody_used_for_a_week_is_swept(files: DiskAudioFiles, folder: Pat
     for one, age in ((old, WEEK + 60), (used, WEEK - 60)):
         keep(files, one)
         aged(path_of(folder, one), age)
-    assert files.size(used) == 8  # which counts as a use
+    assert size(files, used) == 8  # which counts as a use
     assert files.sweep(WEEK) == 1
-    assert (files.size(old), files.size(used)) == (None, 8)
+    assert (size(files, old), size(files, used)) == (None, 8)
     assert not (folder / str(old.tenant_id)).exists()
     assert files.sweep(DAY) == 0
+
+
+def test_using_a_part_does_not_make_it_another(files: DiskAudioFiles, folder: Path) -> None:
+    one = key()
+    keep(files, one)
+    aged(path_of(folder, one), DAY)
+    found = files.find(one)
+    assert found
+    assert files.find(one) == found
+    assert files.sweep(HOUR) == 0
+    keep(files, one)
+    anew = files.find(one)
+    assert anew
+    assert (anew.size, anew.made_at > found.made_at) == (8, True)
 
 
 def test_what_a_killed_process_left_is_swept_and_what_is_being_written_is_not(
