@@ -20,6 +20,7 @@ KEYS: Mapping[str, str] = {ELEVENLABS: "ELEVENLABS_API_KEY", "deepgram": "DEEPGR
 """The variable that each provider's key is set by."""
 _ELEVENLABS_VOICE = re.compile(r"[A-Za-z0-9]{20}")
 _KEPT = timedelta(minutes=10)
+_FAILURE_KEPT = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,38 @@ class ChosenVoice:
     speaker: TextToSpeech
     settings: VoiceSettings
     note: str = ""
+
+
+class _Asked:
+    """A provider's list of voices, for which it is asked once by all who want it meanwhile, whoever of them leaves."""
+
+    def __init__(self, speaker: TextToSpeech, clock: Clock) -> None:
+        self._speaker = speaker
+        self._clock = clock
+        self._until: datetime | None = None
+        self._answer = asyncio.create_task(self._ask())
+
+    @property
+    def outdated(self) -> bool:
+        """Whether there is an answer that is not to be believed any more."""
+        return self._answer.done() and (self._until is None or self._clock.now() > self._until)
+
+    async def answer(self) -> Sequence[Voice] | SpeechError:
+        """What the provider says, or why it does not."""
+        return await asyncio.shield(self._answer)
+
+    async def close(self) -> None:
+        """Wait no longer."""
+        self._answer.cancel()
+        await asyncio.wait([self._answer])
+
+    async def _ask(self) -> Sequence[Voice] | SpeechError:
+        try:
+            found: Sequence[Voice] | SpeechError = await self._speaker.voices()
+        except SpeechError as error:
+            found = error
+        self._until = self._clock.now() + (_FAILURE_KEPT if isinstance(found, SpeechError) else _KEPT)
+        return found
 
 
 class Speakers:
@@ -56,8 +89,7 @@ class Speakers:
         self._aliases = aliases
         self._clock = clock
         self._stands_in = stands_in
-        self._known: dict[str, tuple[datetime, Sequence[Voice]]] = {}
-        self._asking = {provider: asyncio.Lock() for provider in voices}
+        self._asked: dict[str, _Asked] = {}
 
     def choose(self, voice: VoiceSettings) -> ChosenVoice:
         """Who speaks for a contract that says this.
@@ -81,7 +113,8 @@ class Speakers:
         return ears
 
     async def offered(self) -> VoiceList:
-        """Every voice that contracts may name; what a provider said is believed for ten minutes."""
+        """Every voice that contracts may name; what a provider said is believed for ten minutes, a failure for ten
+        seconds."""
         voices: list[OfferedVoice] = []
         absent = [
             AbsentProvider(provider=one, reason=_no_key(one).detail)
@@ -89,15 +122,16 @@ class Speakers:
             if one not in self._voices
         ]
         for provider in self._voices:
-            try:
-                voices += [self._offer(one) for one in await self._list(provider)]
-            except SpeechError as error:
-                absent.append(AbsentProvider(provider=provider, reason=error.detail))
+            found = await self._list(provider)
+            if isinstance(found, SpeechError):
+                absent.append(AbsentProvider(provider=provider, reason=found.detail))
+            else:
+                voices += [self._offer(one) for one in found]
         return VoiceList(voices=voices, absent=absent)
 
     async def close(self) -> None:
         """Give back what the providers hold."""
-        for one in (*self._voices.values(), *self._ears.values()):
+        for one in (*self._asked.values(), *self._voices.values(), *self._ears.values()):
             await one.close()
 
     def _resolved(self, voice: VoiceSettings) -> VoiceSettings:
@@ -112,12 +146,11 @@ class Speakers:
             raise Invalid(f"The voice {voice.voice_id} {detail}.", [FieldError("/voice/voice_id", detail)])
         return voice.model_copy(update={"voice_id": known or voice.voice_id})
 
-    async def _list(self, provider: str) -> Sequence[Voice]:
-        async with self._asking[provider]:
-            known = self._known.get(provider)
-            if known is None or self._clock.now() - known[0] > _KEPT:
-                known = self._known[provider] = (self._clock.now(), await self._voices[provider].voices())
-            return known[1]
+    async def _list(self, provider: str) -> Sequence[Voice] | SpeechError:
+        asked = self._asked.get(provider)
+        if asked is None or asked.outdated:
+            asked = self._asked[provider] = _Asked(self._voices[provider], self._clock)
+        return await asked.answer()
 
     def _offer(self, voice: Voice) -> OfferedVoice:
         named = voice.voice_id if voice.provider == ELEVENLABS else None

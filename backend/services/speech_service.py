@@ -17,7 +17,7 @@ from backend.ports import SpeechToText
 from backend.ports.speech import SAMPLE_BYTES, SAMPLE_RATE, OnSaid
 from backend.services.flowing_audio import FlowingAudio
 from backend.services.speakers import ChosenVoice, Speakers
-from backend.services.speech_places import SpeechPlaces
+from backend.services.speech_places import TOO_MANY_RECORDINGS, SpeechPlaces
 from backend.services.spoken_segments import Silence, Utterance, utterances
 from backend.stores.database import Database, inside_transaction
 from backend.telemetry import Metrics
@@ -40,12 +40,18 @@ class SpeechService:
     """Of a provider that is asked nothing is kept; what fails is told, and never spoken by another."""
 
     def __init__(
-        self, database: Database, speakers: Speakers, metrics: Metrics, places: SpeechPlaces | None = None
+        self,
+        database: Database,
+        speakers: Speakers,
+        metrics: Metrics,
+        places: SpeechPlaces | None = None,
+        transcribing: SpeechPlaces | None = None,
     ) -> None:
         self._database = database
         self._speakers = speakers
         self._metrics = metrics
         self._places = places or SpeechPlaces()
+        self._transcribing = transcribing or SpeechPlaces(refusal=TOO_MANY_RECORDINGS)
 
     async def say(self, caller: Caller, agent_id: UUID, text: str) -> Spoken:
         """The text in the agent's voice; its first piece is there already.
@@ -81,7 +87,7 @@ class SpeechService:
         """
         ears = self._speakers.ears(voice)
         _outside_of_transactions()
-        async with self._places.one(caller.tenant_id):
+        async with self._transcribing.one(caller.tenant_id):  # nobody who is spoken to waits for a long recording
             try:
                 heard = await ears.transcribe(audio, media_type, voice)
             except SpeechError as error:

@@ -14,7 +14,7 @@ from backend.ports import HeardEvent, Transcript, Voice
 from backend.ports.speech import SAMPLE_BYTES, SAMPLE_RATE, OnSaid
 from backend.services.session_audio import SessionAudio
 from backend.services.speakers import Speakers
-from backend.services.speech_places import SpeechPlaces
+from backend.services.speech_places import TOO_MANY_RECORDINGS, SpeechPlaces
 from backend.services.speech_service import SpeechService
 from backend.stores.database import Database, inside_transaction
 from backend.telemetry import Metrics
@@ -29,7 +29,8 @@ ALIASES = {"calm-female": "21m00Tcm4TlvDq8ikWAM", "soothing-male": "pNInz6obpgDQ
 class FakeVoice:
     """A `TextToSpeech`: each letter is so many bytes of it, in pieces of a word.
 
-    `fails_at` is a word with which it breaks; after the first word of a text it waits for `gate`.
+    `fails_at` is a word with which it breaks; after the first word of a text it waits for `gate`, as it does before it
+    says which voices it has.
     """
 
     def __init__(self, provider: str, voices: Sequence[str] = ("en-us", "de")) -> None:
@@ -77,6 +78,7 @@ class FakeVoice:
 
     async def voices(self) -> Sequence[Voice]:
         self.listed += 1
+        await self.gate.wait()
         if self.away:
             raise self.away
         return [Voice(self.provider, one, one.title(), one) for one in self.known]
@@ -88,7 +90,7 @@ class FakeVoice:
 class FakeEars:
     """A `SpeechToText` that hears how many bytes there were in a recording, and in a conversation what a test says.
 
-    `error` breaks recordings, `away` the opening of a conversation, which also waits for `gate`. `at_finalize` are
+    `error` breaks recordings, `away` the opening of a conversation; both wait for `gate`. `at_finalize` are
     the words that end a turn which was ended by hand; None leaves it to the test.
     """
 
@@ -139,6 +141,7 @@ class FakeEars:
     async def transcribe(self, audio: bytes, media_type: str, voice: VoiceSettings) -> Transcript:
         assert not inside_transaction(), "ears were asked inside a transaction"
         self.heard.append((audio, media_type, voice))
+        await self.gate.wait()
         if self.error:
             raise self.error
         return Transcript(f"{len(audio)} bytes", 0.5, 1.5)
@@ -179,7 +182,8 @@ class Studio:
             stands_in=stands_in,
         )
         self.places = SpeechPlaces(patience_seconds=0.2)
-        self.speech = SpeechService(database, self.speakers, self.metrics, self.places)
+        transcribing = SpeechPlaces(patience_seconds=0.2, refusal=TOO_MANY_RECORDINGS)
+        self.speech = SpeechService(database, self.speakers, self.metrics, self.places, transcribing)
         self.recordings = SessionAudio(database, self.speech, files)
 
     @property

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
 
-from backend.errors import Invalid, SpeechFailed, SpeechUnavailable
+from backend.errors import Invalid, SpeechFailed, SpeechTimeout, SpeechUnavailable
 from backend.gateways.local_voice import LocalVoice
 from backend.models.voice import VoiceSettings
 from backend.stores.database import Database
 from backend.tests.fake_speech import ALIASES, Studio
+from backend.tests.fixtures_api import eventually
 from backend.tests.gateways.sounds import pitch, sound_of
 
 NOWHERE = cast("Database", None)  # who speaks is no question of rows
@@ -110,7 +112,36 @@ async def test_a_provider_that_does_not_answer_hides_no_other() -> None:
     assert {one.provider for one in listed.voices} == {"local"}
     assert [(one.provider, one.reason) for one in listed.absent] == [("elevenlabs", "ElevenLabs answered 500.")]
     here.eleven.away = None
+    here.clock.advance(seconds=9)
+    assert (await here.speakers.offered()) == listed  # who is down is not asked by everybody
+    here.clock.advance(seconds=2)
     assert (await here.speakers.offered()).absent == []
+    assert here.eleven.listed == 2
+
+
+async def test_a_provider_that_takes_its_time_is_asked_once_by_all_who_wait() -> None:
+    here = studio()
+    here.eleven.gate.clear()
+    first, second, third = (asyncio.create_task(here.speakers.offered()) for _ in range(3))
+    await eventually(lambda: here.eleven.listed > 0)
+    first.cancel()  # who asked for all of them goes away
+    await asyncio.wait([first])
+    here.eleven.away = SpeechTimeout("ElevenLabs did not answer within 10 seconds.")
+    here.eleven.gate.set()
+    told = await asyncio.gather(second, third)
+    assert [one.absent[0].reason for one in told] == ["ElevenLabs did not answer within 10 seconds."] * 2
+    assert (first.cancelled(), here.eleven.listed) == (True, 1)
+
+
+async def test_a_provider_that_never_answers_does_not_hold_up_the_end() -> None:
+    here = studio()
+    here.eleven.gate.clear()
+    asking = asyncio.create_task(here.speakers.offered())
+    await eventually(lambda: here.eleven.listed > 0)
+    async with asyncio.timeout(30):
+        await here.speakers.close()
+        await asyncio.wait([asking])
+    assert here.eleven.closed
 
 
 async def test_a_provider_without_a_key_is_named_as_absent() -> None:

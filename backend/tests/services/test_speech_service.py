@@ -18,7 +18,7 @@ from backend.errors import (
     SpeechUnavailable,
 )
 from backend.models.agent_requests import AgentUpdateRequest
-from backend.models.speech import PreviewRequest
+from backend.models.speech import Heard, PreviewRequest
 from backend.models.tenant import Caller
 from backend.models.voice import VoiceSettings
 from backend.services.speech_service import Spoken
@@ -176,6 +176,22 @@ async def test_one_tenant_does_not_take_every_place(
         assert await heard(one) == spoken("One two")
     again = await studio.speech.say(caller, agent, "One two")
     assert await heard(again) == spoken("One two")
+
+
+async def test_who_sends_recordings_takes_no_place_from_who_is_spoken_to(
+    server: OneServer, studio: Studio, caller: Caller
+) -> None:
+    agent = await server.agent(caller, voice=VOICE)
+    voice = await studio.speech.voice(caller, agent)
+    studio.ears.gate.clear()
+    hearing = [asyncio.create_task(studio.speech.hear(caller, voice, b"12345", "audio/ogg")) for _ in range(5)]
+    with pytest.raises(SpeechUnavailable, match="Too many recordings"):
+        await next(asyncio.as_completed(hearing))
+    assert len(studio.ears.heard) == 4
+    assert await heard(await studio.speech.say(caller, agent, "One two")) == spoken("One two")
+    studio.ears.gate.set()
+    ended = await asyncio.gather(*hearing, return_exceptions=True)
+    assert sum(isinstance(one, Heard) for one in ended) == 4
 
 
 async def test_a_listener_who_stays_away_takes_no_place(server: OneServer, studio: Studio, caller: Caller) -> None:
