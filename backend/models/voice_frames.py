@@ -87,7 +87,7 @@ class SpokenBy(FrozenModel):
 
 
 class HeardBy(FrozenModel):
-    """Who listens; without a `provider` nobody does, `note` says why, and the person types."""
+    """Who listens; without a `provider` nobody ever does, and the person types. `note` says why nobody listens now."""
 
     model_config = example(provider="deepgram", note="")
 

@@ -12,16 +12,19 @@ from backend.ports import HeardEvent, Listening, SpeechToText
 from backend.services.voice.audio_clock import AudioClock
 
 REOPEN_SECONDS = 2.0
+STEADY_SECONDS = 60.0
 MOST_LOSSES = 5
 
 OnHeard = Callable[[HeardEvent], Awaitable[None]]
-OnLost = Callable[[SpeechError], Awaitable[None]]
+OnLost = Callable[[SpeechError, bool], Awaitable[None]]
+"""Why nothing is heard any more, and whether that is for good."""
 
 
 class Ears:
     """What is heard goes to `on_heard`; that nothing is heard any more goes to `on_lost`, each time it happens.
 
-    Lost ears are opened again `reopen_seconds` after the loss at the earliest, and `MOST_LOSSES` times at most.
+    Lost ears are opened again `reopen_seconds` after the loss at the earliest. After `MOST_LOSSES` they are given up;
+    losses before `steady_seconds` of good hearing do not count any more.
     """
 
     def __init__(
@@ -32,19 +35,21 @@ class Ears:
         on_lost: OnLost,
         *,
         reopen_seconds: float = REOPEN_SECONDS,
+        steady_seconds: float = STEADY_SECONDS,
     ) -> None:
         self._provider = provider
         self._voice = voice
         self._on_heard = on_heard
         self._on_lost = on_lost
         self._reopen_seconds = reopen_seconds
+        self._steady_seconds = steady_seconds
         self._ears: Listening | None = None
         self._task: asyncio.Task[None] | None = None
         self._opened = asyncio.Event()
         self._broken: SpeechError | None = None
         self._losses = 0
         self._lost_at = 0.0
-        self._began_at = 0.0
+        self._opened_at: float | None = None
         self.clock = AudioClock()
 
     async def open(self) -> bool:
@@ -76,8 +81,7 @@ class Ears:
             await asyncio.wait({self._task})
 
     def _begin(self) -> None:
-        self._broken = None
-        self._began_at = time.monotonic()
+        self._broken = self._opened_at = None
         self._opened.clear()
         self._task = asyncio.create_task(self._listen())
 
@@ -97,11 +101,11 @@ class Ears:
     async def _listen(self) -> None:
         try:
             async with self._provider.listen(self._voice) as ears:
-                self._ears, self.clock = ears, AudioClock()
+                self._ears, self.clock, self._opened_at = ears, AudioClock(), time.monotonic()
                 self._opened.set()
                 async for event in ears.events():
                     await self._on_heard(event)
-            if time.monotonic() - self._began_at < self._reopen_seconds:
+            if not self._heard_for(self._reopen_seconds):
                 self._lost_at = time.monotonic()  # who closes at once is not asked again at once
         except SpeechError as error:
             await self._lost(error)
@@ -115,6 +119,9 @@ class Ears:
 
     async def _lost(self, error: SpeechError) -> None:
         self._ears = None
-        self._losses += 1
+        self._losses = 1 if self._heard_for(self._steady_seconds) else self._losses + 1
         self._lost_at = time.monotonic()
-        await self._on_lost(error)
+        await self._on_lost(error, self._losses == MOST_LOSSES)
+
+    def _heard_for(self, seconds: float) -> bool:
+        return self._opened_at is not None and time.monotonic() - self._opened_at >= seconds

@@ -28,12 +28,14 @@ from backend.ports.speech import SAMPLE_RATE
 from backend.services.hearing import Hearing
 from backend.services.live_run import LiveRun
 from backend.services.voice.bad_frame import BadFrame
-from backend.services.voice.ears import Ears
+from backend.services.voice.ears import REOPEN_SECONDS, Ears
 from backend.services.voice.spoken_turn import Heard, Mouth, Reason, SpokenTurn
 from backend.services.voice.turn_taking import Said, Sound, TurnTaking, Understood, only_listens
 
 _NO_MORE = WordsHeard("", final=True, ends_turn=True, seconds=0.0)
 """What is known of a turn when the ears are lost: that nothing follows."""
+_NOT_NOW = " does not listen right now; it is asked again while you speak, and meanwhile you can type."
+_FOR_GOOD = " In this conversation nobody listens any more: type, or begin another one."
 _TURN_ENDS_SECONDS = 10.0
 _MOST_WAITING = 500
 
@@ -43,13 +45,14 @@ Say = Callable[[str, UUID | None, Hearing], Awaitable[LiveRun]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In seconds: how long nothing may come from a client, how long a conversation lasts, and how long a sound may turn
-    out to be words before the agent goes on.
+    """In seconds: how long nothing may come from a client, how long a conversation lasts, how long a sound may turn out
+    to be words before the agent goes on, and how long ears that were lost are let be before they are opened again.
     """
 
     idle_seconds: float = 60.0
     session_seconds: float = 1_800.0
     doubt_seconds: float = 2.0
+    reopen_seconds: float = REOPEN_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class VoiceSession:
         self._talk = talk
         self._socket = talk.mouth.socket
         self._taking = TurnTaking(push_to_talk=not talk.voice.vad_enabled)
-        self._ears = None if talk.ears is None else Ears(talk.ears, talk.voice, self._hear, self._deafened)
+        self._ears = None if talk.ears is None else self._made_ears(talk.ears)
         self._incoming: asyncio.Queue[_Incoming] = asyncio.Queue(_MOST_WAITING)
         self._closing = asyncio.Event()
         self._thread_id = talk.thread_id
@@ -154,6 +157,10 @@ class VoiceSession:
 
     # --- what comes in ---
 
+    def _made_ears(self, provider: SpeechToText) -> Ears:
+        reopen = self._talk.limits.reopen_seconds
+        return Ears(provider, self._talk.voice, self._hear, self._deafened, reopen_seconds=reopen)
+
     async def _receive(self) -> None:
         with suppress(SpeechError):  # told when something is to be said
             await self._talk.mouth.voice.speaker.prepare()
@@ -186,12 +193,12 @@ class VoiceSession:
     async def _hear(self, event: HeardEvent) -> None:
         await self._incoming.put(event)
 
-    async def _deafened(self, error: SpeechError) -> None:
-        await self._tell(error)
+    async def _deafened(self, error: SpeechError, for_good: bool) -> None:
+        await self._tell(error, _FOR_GOOD if for_good else "")
         await self._incoming.put(_NO_MORE)
 
-    async def _tell(self, error: SpeechError) -> None:
-        await self._socket.tell(VoiceError(code=error.code, title=error.title, detail=error.detail))
+    async def _tell(self, error: SpeechError, more: str = "") -> None:
+        await self._socket.tell(VoiceError(code=error.code, title=error.title, detail=f"{error.detail}{more}"))
 
     # --- what it means ---
 
@@ -326,7 +333,10 @@ class VoiceSession:
             sample_rate=SAMPLE_RATE,
             push_to_talk=not talk.voice.vad_enabled,
             speaks=SpokenBy(provider=speaker.provider, voice_id=talk.voice.voice_id, note=speaker.note),
-            listens=HeardBy(provider=talk.voice.stt_provider if hears else None, note=talk.deaf),
+            listens=HeardBy(
+                provider=talk.voice.stt_provider if talk.ears else None,
+                note=talk.deaf if hears or not talk.ears else f"{talk.voice.stt_provider}{_NOT_NOW}",
+            ),
             idle_seconds=talk.limits.idle_seconds,
             session_seconds=talk.limits.session_seconds,
         )

@@ -32,7 +32,7 @@ from backend.tests.services.one_server import OneServer
 VOICE: dict[str, Any] = {"provider": "elevenlabs", "voice_id": "calm-female"}
 TALKS: dict[str, Any] = {"type": "voice", "configuration": {"voice_enabled": True}, "voice": VOICE}
 BYTES_A_MS = SAMPLE_RATE * SAMPLE_BYTES // 1000
-QUICK = Limits(idle_seconds=30.0, session_seconds=60.0, doubt_seconds=0.15)
+QUICK = Limits(idle_seconds=30.0, session_seconds=60.0, doubt_seconds=0.15, reopen_seconds=0.05)
 _PATIENCE = 30.0
 
 

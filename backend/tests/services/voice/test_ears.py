@@ -21,11 +21,23 @@ GONE = SpeechUnavailable("Deepgram has closed the connection.")
 class Listener:
     """What the ears tell."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reopen_seconds: float = 0.0, steady_seconds: float = 60.0) -> None:
         self.heard: asyncio.Queue[HeardEvent] = asyncio.Queue()
         self.lost: asyncio.Queue[SpeechError] = asyncio.Queue()
+        self.for_good: list[bool] = []
         self.provider = FakeEars()
-        self.ears = Ears(self.provider, VOICE, self.heard.put, self.lost.put, reopen_seconds=0.0)
+        self.ears = Ears(
+            self.provider,
+            VOICE,
+            self.heard.put,
+            self.is_lost,
+            reopen_seconds=reopen_seconds,
+            steady_seconds=steady_seconds,
+        )
+
+    async def is_lost(self, error: SpeechError, for_good: bool) -> None:
+        self.for_good.append(for_good)
+        await self.lost.put(error)
 
     async def next_loss(self) -> SpeechError:
         return await asyncio.wait_for(self.lost.get(), 5)
@@ -127,35 +139,60 @@ async def test_what_is_lost_again_and_again_is_given_up(listener: Listener) -> N
     await asyncio.sleep(0.01)
 
     assert listener.lost.qsize() == MOST_LOSSES
+    assert listener.for_good == [False] * (MOST_LOSSES - 1) + [True]
     assert listener.provider.listenings == []
 
 
+async def test_losses_before_good_hearing_do_not_count() -> None:
+    listener = Listener(steady_seconds=0.0)
+    await listener.ears.open()
+
+    for opened in range(1, MOST_LOSSES + 3):
+        await listener.opened_again(opened)
+        await listener.provider.break_down(GONE)
+        await listener.next_loss()
+        assert not listener.for_good[-1]
+
+    await listener.ears.close()
+
+
+async def test_losses_soon_after_each_other_count() -> None:
+    listener = Listener()
+    await listener.ears.open()
+
+    for opened in range(1, MOST_LOSSES + 1):
+        await listener.opened_again(opened)
+        await listener.provider.break_down(GONE)
+        await listener.next_loss()
+
+    assert listener.for_good[-1]
+    await listener.ears.close()
+
+
 async def test_nothing_is_opened_again_at_once() -> None:
-    provider, losses = FakeEars(), asyncio.Queue[SpeechError]()
-    ears = Ears(provider, VOICE, asyncio.Queue[HeardEvent]().put, losses.put, reopen_seconds=60.0)
-    provider.away = GONE
-    await ears.open()
+    listener = Listener(reopen_seconds=60.0)
+    listener.provider.away = GONE
+    await listener.ears.open()
 
     for _ in range(20):
-        await ears.hear(FRAME)
+        await listener.ears.hear(FRAME)
         await asyncio.sleep(0)
 
-    assert losses.qsize() == 1
-    await ears.close()
+    assert listener.lost.qsize() == 1
+    await listener.ears.close()
 
 
 async def test_who_closes_in_good_order_at_once_is_not_opened_again_at_once() -> None:
-    provider = FakeEars()
-    ears = Ears(provider, VOICE, asyncio.Queue[HeardEvent]().put, asyncio.Queue[SpeechError]().put, reopen_seconds=60.0)
-    await ears.open()
-    await provider.now.end()
+    listener = Listener(reopen_seconds=60.0)
+    await listener.ears.open()
+    await listener.provider.now.end()
 
     for _ in range(20):
-        await ears.hear(FRAME)
+        await listener.ears.hear(FRAME)
         await asyncio.sleep(0.001)
 
-    assert len(provider.listenings) == 1
-    await ears.close()
+    assert len(listener.provider.listenings) == 1
+    await listener.ears.close()
 
 
 async def test_closing_closes_the_provider_also_while_it_is_opened() -> None:

@@ -139,7 +139,7 @@ async def test_ears_that_cannot_be_opened(
     async with talking(server, database, caller, elevenlabs_server, deepgram_server, SHORT) as talk:
         (error,) = [one for one in talk.person.told if one.type == "error"]
         assert EARS_FAULTS[kind] in shown(error)
-        assert talk.person.told[-1].listens.provider is None  # type: ignore[union-attr]
+        assert "does not listen right now" in talk.person.told[-1].listens.note  # type: ignore[union-attr]
 
         talk.person.types(HEARD)
 

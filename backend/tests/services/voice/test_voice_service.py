@@ -26,7 +26,7 @@ from backend.errors import (
 from backend.models.session import SessionCreate
 from backend.models.tenant import Caller
 from backend.models.voice_frames import Start
-from backend.ports import SpeechBegan, WordsHeard
+from backend.ports import SpeechBegan
 from backend.services.voice.bad_frame import BadFrame
 from backend.services.voice.voice_session import Limits
 from backend.services.voice.voice_socket import SocketGone
@@ -40,7 +40,7 @@ from backend.tests.services.interviewing import hears as understands
 from backend.tests.services.one_server import OneServer, one_server
 from backend.tests.services.using_tools import Counter
 from backend.tests.services.using_tools import call as tool_call
-from backend.tests.services.voice.talking import TALKS, VOICE, Person, call, voice_service
+from backend.tests.services.voice.talking import TALKS, Person, call, voice_service
 
 FRAME = bytes(640)
 LONG = " ".join(f"This is sentence number {number} of a rather long answer about the sea." for number in range(12))
@@ -207,73 +207,6 @@ async def test_nothing_is_left_of_a_conversation(server: OneServer, database: Da
 
 
 # --- when somebody is away ---
-
-
-async def test_without_ears_the_person_types(server: OneServer, database: Database, caller: Caller) -> None:
-    studio = Studio(database, None, keys=["elevenlabs"])
-    async with call(server, database, caller, studio=studio) as talk:
-        ready = talk.person.told[0]
-        assert ready.listens.provider is None  # type: ignore[union-attr]
-        assert "DEEPGRAM_API_KEY" in ready.listens.note  # type: ignore[union-attr]
-
-        talk.person.sends(FRAME)
-        talk.person.sends(FRAME)
-        assert "DEEPGRAM_API_KEY" in (await talk.person.is_told("error")).detail
-        talk.person.types("Then I type.")
-
-        await talk.person.is_told("message.completed")
-        assert talk.person.kinds.count("error") == 1
-
-
-async def test_ears_that_cannot_be_opened(server: OneServer, database: Database, caller: Caller) -> None:
-    studio = Studio(database, None)
-    studio.ears.away = SpeechUnavailable("Deepgram refuses the key.")
-    async with call(server, database, caller, studio=studio) as talk:
-        assert [one.detail for one in talk.person.told if one.type == "error"] == ["Deepgram refuses the key."]
-        talk.person.types("Then I type.")
-        await talk.person.is_told("message.completed")
-
-
-async def test_ears_that_are_lost_in_the_middle(server: OneServer, database: Database, caller: Caller) -> None:
-    server.model.then(says(LONG))
-    async with call(server, database, caller) as talk:
-        await talk.says("Tell me everything.")
-        await talk.person.is_told("audio.start")
-
-        await talk.ears.break_down(SpeechFailed("Deepgram has closed the connection."))
-
-        assert (await talk.person.is_told("error")).code == "speech-failed"
-        await talk.person.is_told("message.completed")
-        assert (await talk.messages())[1] == ("assistant", LONG, "complete")
-
-
-async def test_what_was_understood_before_the_ears_were_lost_is_a_turn(
-    server: OneServer, database: Database, caller: Caller
-) -> None:
-    async with call(server, database, caller) as talk:
-        await talk.hears(WordsHeard("I would like to sleep", final=True, ends_turn=False, seconds=1.0))
-        await talk.person.is_told("transcript.partial")
-
-        await talk.ears.break_down(SpeechFailed("Deepgram has closed the connection."))
-
-        assert (await talk.person.is_told("transcript.final")).text == "I would like to sleep"
-        await talk.person.is_told("message.completed")
-
-
-async def test_with_push_to_talk_what_was_understood_waits_for_the_person(
-    server: OneServer, database: Database, caller: Caller
-) -> None:
-    agent = await server.agent(caller, **TALKS | {"voice": VOICE | {"vad_enabled": False}})
-    async with call(server, database, caller, agent=agent) as talk:
-        await talk.hears(WordsHeard("I would like to sleep", final=True, ends_turn=True, seconds=1.0))
-        await talk.person.is_told("transcript.partial")
-        await talk.ears.break_down(SpeechFailed("Deepgram has closed the connection."))
-        await talk.person.is_told("error")
-        assert "transcript.final" not in talk.person.kinds
-
-        talk.person.stops()
-
-        assert (await talk.person.is_told("transcript.final")).text == "I would like to sleep"
 
 
 async def test_a_voice_that_fails_leaves_the_text(server: OneServer, database: Database, caller: Caller) -> None:
