@@ -18,6 +18,7 @@ MOST_ITEMS = 50
 _MOST_LOOKS = 100
 _PARTS = ("answers", "passed", "confirms")
 _UNFIT = re.compile("[\x00\ud800-\udfff]")  # what JSON can spell and a database cannot keep
+_BETWEEN_SENTENCES = re.compile(r"""[.!?…؟:\n]["'”’»)\]*_]*\s+(?=\S)|[。！？]["”’」』）]*(?=\S)""")
 _YES_AND_NO = {"true": True, "yes": True, "false": False, "no": False}
 
 
@@ -74,6 +75,12 @@ def stage_of(interview: Interview, progress: InterviewProgress) -> SessionStage:
     if still:
         return "preferences"
     return "complete" if progress.confirmed else "confirmation"
+
+
+def asked_from(answer: str) -> int:
+    """Where in an agent's answer its last sentence begins: what it asks, after what it answers or reads back."""
+    ends = [found.end() for found in _BETWEEN_SENTENCES.finditer(answer.rstrip())]
+    return ends[-1] if ends else 0
 
 
 def plan_of(interview: Interview, progress: InterviewProgress) -> SessionPlan:

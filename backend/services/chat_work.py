@@ -6,6 +6,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from backend.errors import NumenError
+from backend.graphs.interview import asked_from
 from backend.graphs.state import Turn, TurnState
 from backend.models.agent import AgentContract
 from backend.models.interview_progress import InterviewProgress
@@ -129,9 +130,11 @@ async def _heard(desk: Desk, state: TurnState) -> TurnState:
 
 
 def _unheard(desk: Desk, state: TurnState, before: InterviewProgress) -> TurnState:
-    """What nobody heard was not asked and not read back; what the person said before counts."""
+    """What was broken off before its question was not asked and not read back; what the person said before counts."""
     hearing, after = desk.run.hearing, state.get("interview")
-    if hearing is None or after is None or not hearing.interrupted or desk.run.kept_text:
+    if hearing is None or after is None or not hearing.interrupted:
+        return state
+    if hearing.was_written and len(desk.run.kept_text) > asked_from(desk.run.text):
         return state
     return {**state, "interview": after.model_copy(update={"asked": before.asked, "read_back": False})}
 

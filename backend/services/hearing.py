@@ -9,6 +9,7 @@ class Hearing:
     """Of one run. `offset` is how many characters of the run's text were heard so far, `played_ms` how long it took.
 
     `written` is set when the whole text of the answer is in the run; `cut` when the person has heard enough.
+    `was_written` is what `written` was then.
     """
 
     def __init__(self) -> None:
@@ -16,6 +17,7 @@ class Hearing:
         self.played_ms = 0
         self.written = asyncio.Event()
         self.cut = asyncio.Event()
+        self.was_written = False
         self._settled = asyncio.Event()
 
     @property
@@ -37,6 +39,7 @@ class Hearing:
     def interrupt(self) -> None:
         """The person broke in: nothing more is heard of it, and nothing more has to be written."""
         if not self.settled:
+            self.was_written = self.written.is_set()
             self.cut.set()
             self._settled.set()
 

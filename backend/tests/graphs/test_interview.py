@@ -16,6 +16,7 @@ from backend.graphs.interview import (
     LONGEST_TEXT,
     MOST_ITEMS,
     NothingHeard,
+    asked_from,
     heard,
     next_step,
     parse_heard,
@@ -339,3 +340,20 @@ def test_what_was_written_as_asked_is_read_as_it_was_meant(answers: HeardAnswers
 def test_no_text_breaks_the_reading(text: str) -> None:
     with suppress(NothingHeard):
         assert isinstance(parse_heard(text), HeardAnswers)
+
+
+@pytest.mark.parametrize(
+    ("answer", "question"),
+    [
+        ("What shall I call you?", "What shall I call you?"),
+        ("You wish to sleep. Is that right?", "Is that right?"),
+        ("You wish to sleep.\n\nIs that right?\n", "Is that right?\n"),
+        ('You said: "By the sea." Is that right?', "Is that right?"),
+        ("**Goals:** to sleep.** Is that right?", "Is that right?"),
+        ("眠りたいのですね。「はい。」よろしいですか？", "よろしいですか？"),
+        ("Good. " * 1000 + "Which one?", "Which one?"),
+        ("", ""),
+    ],
+)
+def test_what_an_answer_asks_is_its_last_sentence(answer: str, question: str) -> None:
+    assert answer[asked_from(answer) :] == question

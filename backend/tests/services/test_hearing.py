@@ -40,6 +40,17 @@ async def test_an_interruption_ends_it_there() -> None:
     assert hearing.played_ms == 900
 
 
+def test_it_is_known_whether_it_was_written_when_it_was_broken_off() -> None:
+    early, late = Hearing(), Hearing()
+    late.written.set()
+    for hearing in (early, late):
+        hearing.interrupt()
+    early.written.set()
+
+    assert not early.was_written
+    assert late.was_written
+
+
 async def test_what_was_heard_to_its_end_is_whole() -> None:
     hearing = Hearing()
     hearing.heard(17, 900)

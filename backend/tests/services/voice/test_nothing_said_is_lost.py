@@ -21,7 +21,7 @@ from backend.stores.database import Database
 from backend.telemetry import Metrics
 from backend.tests.factories import TenantFactory
 from backend.tests.fake_speech import Studio
-from backend.tests.fakes import calls, says, waits
+from backend.tests.fakes import Step, calls, says, waits
 from backend.tests.services.interviewing import ANSWERS, default_agents
 from backend.tests.services.interviewing import hears as understands
 from backend.tests.services.one_server import OneServer, one_server
@@ -115,6 +115,40 @@ async def test_a_question_that_nobody_heard_was_not_asked(
         await talk.person.is_told("message.completed", lambda told: told.turn == 2)
     found = await server.sessions.get(caller, session.id)
     assert found.stage == "confirmation"
+
+
+WISHES = "You wish to sleep. "
+LONG_WISHES = "You wish " + "to sleep through the night, " * 20 + "calmly, and by the sea. "
+LONG_QUESTION = "Is that right, or is there " + "anything else, however small it may seem to you, " * 12 + "to change?"
+
+
+@pytest.mark.parametrize(
+    ("answer", "stage"),
+    [
+        (says(LONG_WISHES + "Is that right?"), "confirmation"),
+        (says(WISHES + LONG_QUESTION), "complete"),
+        (waits(asyncio.Event(), before=WISHES + LONG_QUESTION + " "), "confirmation"),
+    ],
+    ids=["in what is read back", "in the question", "while it is written"],
+)
+async def test_what_is_read_back_counts_when_its_question_was_heard(
+    server: OneServer, database: Database, caller: Caller, answer: Step, stage: str
+) -> None:
+    intake, _ = await default_agents(server, caller)
+    session = await server.sessions.create(caller, SessionCreate())
+    server.model.then(understands(answers=ANSWERS), answer)
+    async with call(server, database, caller, agent=intake, session=session.id) as talk:
+        await talk.says("I want to sleep through the night, calmly, by the sea.")
+        await talk.person.hears_ms(300)
+        talk.person.interrupts()
+        await talk.person.is_told("message.completed")
+        server.model.then(understands(confirms=True), says("Well."))
+
+        await talk.says("Yes, and please go on.")
+
+        await talk.person.is_told("message.completed", lambda told: told.turn == 2)
+    found = await server.sessions.get(caller, session.id)
+    assert found.stage == stage
 
 
 async def test_an_answer_that_could_not_be_stored_is_told(database: Database) -> None:
