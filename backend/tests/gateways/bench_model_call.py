@@ -17,7 +17,7 @@ import openai
 import uvloop
 from openai.types.chat import ChatCompletionUserMessageParam
 
-from backend.tests.gateways.model_requests import ROOMY, model, request, streamed
+from backend.tests.gateways.model_requests import FAIR, model, request, streamed
 from backend.tests.protocol_servers.openai_server import OpenAIServer
 
 SECONDS, AT_ONCE = 2.0, 16
@@ -53,7 +53,7 @@ async def compare(base_url: str) -> None:
     fast = openai.AsyncOpenAI(
         base_url=base_url, api_key="none", max_retries=0, http_client=openai.DefaultAioHttpClient()
     )
-    gateway = model(base_url, ROOMY)
+    gateway = model(base_url, FAIR)
     asked = request(*SAID)
 
     async def typed(client: openai.AsyncOpenAI) -> object:

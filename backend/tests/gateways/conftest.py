@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from backend.gateways.openai_model import OpenAIModel
-from backend.tests.gateways.model_requests import ROOMY, SettableClock, model
+from backend.tests.gateways.model_requests import FAIR, SettableClock, model
 from backend.tests.protocol_servers.openai_server import OpenAIServer
 
 
@@ -20,6 +20,6 @@ def clock() -> SettableClock:
 @pytest.fixture
 async def provider(openai_server: OpenAIServer, clock: SettableClock) -> AsyncGenerator[OpenAIModel]:
     """A model with roomy deadlines at the local server."""
-    provider = model(openai_server.base_url, ROOMY, clock)
+    provider = model(openai_server.base_url, FAIR, clock)
     yield provider
     await provider.close()

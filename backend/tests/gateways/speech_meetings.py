@@ -19,11 +19,10 @@ from backend.tests.protocol_servers.speech_server import SpeechServer
 KEY = "sk_canary4711canary4711canary4711"
 VOICE_ID = "EXAVITQu4vr4xnSDxMaL"
 SENTENCE = "Let your shoulders sink, and breathe out slowly."
-FAIR: dict[str, float] = {"connect_seconds": 1.5, "first_byte_seconds": 1.5, "total_seconds": 2.0}
+FAIR: dict[str, float] = {"connect_seconds": 10.0, "first_byte_seconds": 10.0, "total_seconds": 20.0}
 SHORT: dict[str, float] = {"connect_seconds": 0.3, "first_byte_seconds": 0.3, "total_seconds": 0.5}
-ROOMY: dict[str, float] = {"connect_seconds": 10.0, "first_byte_seconds": 10.0, "total_seconds": 20.0}
 LONGEST_WAIT = 3.0
-"""Seconds that no test may wait for an error: the longest deadline, and room for a busy machine."""
+"""Seconds that no test may wait for an error, whatever the deadline."""
 
 
 def settings(**rest: Any) -> VoiceSettings:

@@ -16,7 +16,7 @@ from backend.gateways.deepgram_speech import DeepgramSpeech
 from backend.ports import SpeechBegan, SpeechEnded, WordsHeard
 from backend.tests.fixtures_logs import Logs
 from backend.tests.gateways.conversations import HASTE, quiet, talk
-from backend.tests.gateways.speech_meetings import KEY, ROOMY, deepgram, fit_to_show, nothing_left, settings
+from backend.tests.gateways.speech_meetings import FAIR, KEY, deepgram, fit_to_show, nothing_left, settings
 from backend.tests.protocol_servers.deepgram_server import DeepgramServer
 from backend.tests.protocol_servers.speech_audio import hummed, seconds_of
 
@@ -36,7 +36,7 @@ def nothing_unclosed() -> Generator[None]:
 async def ears(deepgram_server: DeepgramServer) -> AsyncGenerator[DeepgramSpeech]:
     """Ears at the local server, and the check that nothing of them stays."""
     before = asyncio.all_tasks()
-    ears = deepgram(deepgram_server.base_url, ROOMY, live=HASTE)
+    ears = deepgram(deepgram_server.base_url, FAIR, live=HASTE)
     yield ears
     await ears.close()
     await nothing_left(before, deepgram_server)
@@ -154,7 +154,7 @@ async def test_it_stays_awake_in_silence(ears: DeepgramSpeech, deepgram_server: 
 
 
 async def test_audio_keeps_it_awake(deepgram_server: DeepgramServer) -> None:
-    ears = deepgram(deepgram_server.base_url, ROOMY, live=LivePatience(keep_alive_seconds=0.3))
+    ears = deepgram(deepgram_server.base_url, FAIR, live=LivePatience(keep_alive_seconds=0.3))
     async with talk(ears) as one:
         for _ in range(25):
             await one.say(quiet(0.02))
@@ -240,7 +240,7 @@ def results(
 
 
 async def test_fifty_at_once_and_fifty_after_each_other(deepgram_server: DeepgramServer) -> None:
-    ears = deepgram(deepgram_server.base_url, ROOMY)
+    ears = deepgram(deepgram_server.base_url, FAIR)
 
     async def converse(number: int) -> str:
         async with talk(ears) as one:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import time
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
@@ -13,12 +12,12 @@ import pytest
 
 from backend.errors import Misconfigured, SpeechError, SpeechFailed, SpeechTimeout, SpeechUnavailable
 from backend.gateways.deepgram_speech import DeepgramSpeech
+from backend.tests.fair_time import done_within
 from backend.tests.fixtures_logs import Logs
 from backend.tests.gateways.speech_meetings import (
     FAIR,
     KEY,
     LONGEST_WAIT,
-    ROOMY,
     SHORT,
     deepgram,
     fit_to_show,
@@ -50,7 +49,7 @@ def waits() -> dict[str, float]:
 async def ears(deepgram_server: DeepgramServer, waits: dict[str, float]) -> AsyncGenerator[DeepgramSpeech]:
     """Ears at the local server, and the check that nothing of them stays."""
     before = asyncio.all_tasks()
-    patient = deepgram(deepgram_server.base_url, ROOMY)
+    patient = deepgram(deepgram_server.base_url, FAIR)
     await patient.transcribe(SOUND, WAV, settings())  # what is slow the first time only is behind us
     await patient.close()
     ears = deepgram(deepgram_server.base_url, waits)
@@ -132,7 +131,7 @@ def test_unusable_settings() -> None:
 
 
 async def test_fifty_recordings_at_once(deepgram_server: DeepgramServer) -> None:
-    ears = deepgram(deepgram_server.base_url, ROOMY)
+    ears = deepgram(deepgram_server.base_url, FAIR)
     sounds = [recording(hummed("la " * place)) for place in range(1, 51)]
     heard = await asyncio.gather(*(ears.transcribe(sound, WAV, settings()) for sound in sounds))
     assert {one.text for one in heard} == {DEFAULT_TRANSCRIPT}
@@ -194,10 +193,9 @@ FAULTS: dict[str, Case] = {
 async def test_faults(ears: DeepgramSpeech, deepgram_server: DeepgramServer, kind: str, case: Case) -> None:
     expected, words, requests = case
     deepgram_server.fault(kind)
-    started = time.monotonic()
-    with pytest.raises(expected, match=words) as caught:
-        await ears.transcribe(SOUND, WAV, settings())
-    assert time.monotonic() - started < LONGEST_WAIT
+    async with done_within(LONGEST_WAIT):
+        with pytest.raises(expected, match=words) as caught:
+            await ears.transcribe(SOUND, WAV, settings())
     assert len(deepgram_server.requests) == requests
     fit_to_show(caught.value, "deepgram")
 

@@ -16,7 +16,6 @@ from backend.gateways.elevenlabs_voice import LONGEST_CONTEXT, VOICES_PER_PAGE, 
 from backend.tests.fixtures_logs import Logs
 from backend.tests.gateways.speech_meetings import (
     KEY,
-    ROOMY,
     SENTENCE,
     SHORT,
     VOICE_ID,
@@ -35,7 +34,7 @@ from backend.tests.protocol_servers.speech_audio import hummed
 async def voice(elevenlabs_server: ElevenLabsServer) -> AsyncGenerator[ElevenLabsVoice]:
     """A voice at the local server, and the check that nothing of it stays."""
     before = asyncio.all_tasks()
-    voice = elevenlabs(elevenlabs_server.base_url, ROOMY)
+    voice = elevenlabs(elevenlabs_server.base_url)
     yield voice
     await voice.close()
     await nothing_left(before, elevenlabs_server)
@@ -137,7 +136,7 @@ def test_an_unusable_key(key: str) -> None:
 
 
 async def test_fifty_sentences_at_once(elevenlabs_server: ElevenLabsServer) -> None:
-    voice = elevenlabs(elevenlabs_server.base_url, ROOMY)
+    voice = elevenlabs(elevenlabs_server.base_url)
     texts = [f"Sentence number {place}, {'and on ' * place}." for place in range(50)]
     heard = await asyncio.gather(*(said(voice, text) for text in texts))
     assert [hummed(text) for text in texts] == heard

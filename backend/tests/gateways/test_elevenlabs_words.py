@@ -10,7 +10,7 @@ import pytest
 
 from backend.gateways.elevenlabs_voice import ElevenLabsVoice
 from backend.tests.gateways.speech_meetings import (
-    ROOMY,
+    FAIR,
     SENTENCE,
     VOICE_ID,
     elevenlabs,
@@ -28,7 +28,7 @@ Marks = list[tuple[int, Any]]
 @pytest.fixture
 async def voice(elevenlabs_server: ElevenLabsServer) -> AsyncGenerator[ElevenLabsVoice]:
     before = asyncio.all_tasks()
-    voice = elevenlabs(elevenlabs_server.base_url, ROOMY)
+    voice = elevenlabs(elevenlabs_server.base_url, FAIR)
     yield voice
     await voice.close()
     await nothing_left(before, elevenlabs_server)

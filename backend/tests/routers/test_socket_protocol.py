@@ -16,6 +16,7 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from backend.routers.socket_protocol import MOST_FRAGMENTS
+from backend.tests.fair_time import fair_timeout
 from backend.tests.fixtures_api import eventually
 from backend.tests.fixtures_logs import Logs
 from backend.tests.raw_socket import BINARY, CONT, PING, TEXT, RawSocket, closing, frame, handshake, text
@@ -332,7 +333,7 @@ async def deaf_client(wire: Wire, target: str, sent: bytes) -> tuple[plain.socke
     taken = 0
     while taken < len(sent):
         try:
-            async with asyncio.timeout(1.0):
+            async with fair_timeout(1.0):
                 await loop.sock_sendall(client, sent[taken : taken + 65_536])
         except TimeoutError:
             break
@@ -345,7 +346,7 @@ async def test_pings_of_a_client_that_does_not_read_do_not_pile_up(wire: Wire) -
     client, taken = await deaf_client(wire, "/api/hears", pings + frame(PING, b"the newest") + frame(BINARY, b"ab"))
     assert taken >= len(pings)
     answered = b""
-    async with asyncio.timeout(30):
+    async with fair_timeout(30):
         await ends.heard.wait()
         while not answered.endswith(b"the newest"):
             answered += await asyncio.get_running_loop().sock_recv(client, 1_000_000)

@@ -136,7 +136,8 @@ async def test_ears_that_cannot_be_opened(
     kind: str,
 ) -> None:
     deepgram_server.fault(kind)
-    async with talking(server, database, caller, elevenlabs_server, deepgram_server, SHORT) as talk:
+    deadlines = SHORT if kind in SLOW else FAIR
+    async with talking(server, database, caller, elevenlabs_server, deepgram_server, deadlines) as talk:
         (error,) = [one for one in talk.person.told if one.type == "error"]
         assert EARS_FAULTS[kind] in shown(error)
         assert "does not listen right now" in talk.person.told[-1].listens.note  # type: ignore[union-attr]
