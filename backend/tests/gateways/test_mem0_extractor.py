@@ -146,7 +146,7 @@ async def test_who_leaves_lets_the_model_go(extractor: Mem0Extractor, model: Scr
     extraction.cancel()
     with pytest.raises(asyncio.CancelledError):
         await extraction
-    await asyncio.wait_for(extractor.close(), 5)
+    await asyncio.wait_for(extractor.close(), 30)
     assert model.at_once == 0
 
 

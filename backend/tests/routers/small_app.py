@@ -24,6 +24,7 @@ from backend.routers.slow_sender import deadline_protocol
 from backend.routers.socket_protocol import SOCKETS
 from backend.routers.strict_json import StrictRoute
 from backend.telemetry import Metrics, bind_log_context
+from backend.tests.fair_time import fair_timeout
 
 BODY_LIMIT = 1_000_000
 UPLOAD_LIMIT = 5_000_000
@@ -126,7 +127,7 @@ class Wire:
 
     async def ask(self, *parts: bytes, pause: float = 0.0, seconds: float = 10.0) -> bytes:
         """Send these parts on a new connection and read until the server hangs up. Errors: `TimeoutError`."""
-        async with asyncio.timeout(seconds):
+        async with fair_timeout(seconds):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             try:
                 for number, part in enumerate(parts):

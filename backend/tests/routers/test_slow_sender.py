@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from backend.routers.slow_sender import HEADER_LIMIT_BYTES
 from backend.routers.strict_json import StrictRoute
+from backend.tests.fair_time import fair_timeout
 from backend.tests.routers.small_app import Note, Wire, request, served, small_app, status_of
 
 JSON = "Content-Type: application/json"
@@ -50,7 +51,7 @@ async def all_of(reader: asyncio.StreamReader) -> bytes:
 
 async def drip(wire: Wire, start: bytes, piece: bytes) -> bytes:
     """Send a piece every 20 ms, for ever, and return what the server says before it hangs up."""
-    async with asyncio.timeout(LONG):
+    async with fair_timeout(LONG):
         reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
         writer.write(start)
         answer = asyncio.create_task(all_of(reader))

@@ -383,6 +383,6 @@ async def test_a_stopping_server_says_goodbye() -> None:
         client.send(text({"type": "here"}))
         await client.until("here")
         wire.stop()
-        ended: Any = await asyncio.wait_for(client.ended(), 5)
+        ended: Any = await asyncio.wait_for(client.ended(), 30)
     assert (ended.code, ended.reason) == (1001, "The server stops.")
     assert ends.codes == [1001]

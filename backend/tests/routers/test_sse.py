@@ -130,7 +130,7 @@ async def test_a_client_that_leaves_ends_the_listening() -> None:
     await listener.hears()
     assert not source.closed.is_set()
     listener.leaves.set()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
     assert source.closed.is_set()
     source.put(event(2))
     await asyncio.sleep(0)

@@ -33,7 +33,7 @@ async def test_an_interruption_ends_it_there() -> None:
     hearing.heard(30, 2000)
     hearing.finish()
 
-    await asyncio.wait_for(hearing.wait(), 1)
+    await asyncio.wait_for(hearing.wait(), 30)
     assert hearing.interrupted
     assert hearing.cut.is_set()
     assert hearing.part_of(ANSWER) == "The sea is large."
@@ -57,7 +57,7 @@ async def test_what_was_heard_to_its_end_is_whole() -> None:
     hearing.finish()
     hearing.interrupt()
 
-    await asyncio.wait_for(hearing.wait(), 1)
+    await asyncio.wait_for(hearing.wait(), 30)
     assert not hearing.interrupted
     assert not hearing.cut.is_set()
     assert hearing.part_of(ANSWER) == ANSWER

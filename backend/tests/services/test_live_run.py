@@ -15,7 +15,7 @@ from backend.models.events import Mark, Place, ServerEvent
 from backend.models.run import ChatReply, ReplyMetadata, TokenUsage
 from backend.services.live_run import LiveRun
 from backend.services.run_registry import RunRegistry
-from backend.tests.fair_time import fair_timeout
+from backend.tests.fair_time import done_within, fair_timeout
 
 ACTIONS = st.lists(st.one_of(st.text("abc", min_size=1, max_size=4), st.just("MARK"), st.just("PAUSE")), max_size=15)
 
@@ -98,7 +98,7 @@ async def test_the_loop_stays_free_while_somebody_waits_beyond_the_end() -> None
     run.write("Hello")
     for place in (Place(0, 99), Place(9, 0), Place(9, 99)):
         waiting = asyncio.create_task(anext(aiter(run.events(place)), None))
-        async with asyncio.timeout(1):
+        async with done_within(1):
             await asyncio.sleep(0.01)
         waiting.cancel()
         await asyncio.wait([waiting])

@@ -40,7 +40,7 @@ class Listener:
         await self.lost.put(error)
 
     async def next_loss(self) -> SpeechError:
-        return await asyncio.wait_for(self.lost.get(), 5)
+        return await asyncio.wait_for(self.lost.get(), 30)
 
     async def opened_again(self, times: int) -> None:
         async with asyncio.timeout(30):
@@ -62,7 +62,7 @@ async def test_what_is_heard_is_told_in_order(listener: Listener) -> None:
 
     await listener.provider.say(*events)
 
-    assert [await asyncio.wait_for(listener.heard.get(), 5) for _ in events] == events
+    assert [await asyncio.wait_for(listener.heard.get(), 30) for _ in events] == events
     assert listener.provider.now.voice is VOICE
 
 
@@ -93,7 +93,7 @@ async def test_lost_ears_are_opened_again_with_the_next_audio(listener: Listener
     assert await listener.next_loss() is GONE
     await listener.opened_again(2)
     await listener.provider.say(SpeechBegan(0.1))
-    assert await asyncio.wait_for(listener.heard.get(), 5) == SpeechBegan(0.1)
+    assert await asyncio.wait_for(listener.heard.get(), 30) == SpeechBegan(0.1)
     assert listener.provider.open == 1
 
 
@@ -207,6 +207,6 @@ async def test_closing_closes_the_provider_also_while_it_is_opened() -> None:
     await asyncio.sleep(0.01)
     await late.ears.close()
 
-    assert await asyncio.wait_for(opening, 5) is False
+    assert await asyncio.wait_for(opening, 30) is False
     assert late.provider.listenings == []
     assert late.lost.empty()

@@ -60,7 +60,7 @@ async def caller(tenant: TenantFactory) -> Caller:
 
 async def refused(server: OneServer, studio: Studio, caller: Caller, agent: UUID, thread: UUID | None = None) -> None:
     person = Person()
-    await asyncio.wait_for(voice_service(server, studio).converse(caller, agent, thread, person), 5)
+    await asyncio.wait_for(voice_service(server, studio).converse(caller, agent, thread, person), 30)
 
 
 # --- who may talk ---
@@ -136,7 +136,7 @@ async def test_so_many_at_once_and_no_more(server: OneServer, database: Database
     service = voice_service(server, studio, most=1)
     async with call(server, database, caller, agent=agent, studio=studio, service=service):
         with pytest.raises(TooManyConversations):
-            await asyncio.wait_for(service.converse(caller, agent, None, Person()), 5)
+            await asyncio.wait_for(service.converse(caller, agent, None, Person()), 30)
         assert server.metrics.registry.get_sample_value("numen_voice_sessions") == 1
     async with call(server, database, caller, agent=agent, studio=studio, service=service):
         pass
