@@ -92,7 +92,8 @@ class ChatWork:
             tools=exchange.used if exchange is not None else [],
             voice=spoken_note(desk.run),
         )
-        outcome, reply = whole_answer(desk.run, turn, answer.text, metadata, spoken)
+        heard = desk.run.hearing is None or not desk.run.hearing.interrupted
+        outcome, reply = whole_answer(desk.run, turn, answer.text, metadata, spoken, whole=heard)
         return Ended(outcome, reply, self._kept(turn, desk.agent.contract, answer, found))
 
     def _kept(self, turn: OpenTurn, contract: AgentContract, answer: ModelReply, found: MemoryContext) -> Kept | None:

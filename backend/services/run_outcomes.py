@@ -18,9 +18,9 @@ from backend.stores.runs import Outcome, StoredRun
 
 
 def whole_answer(
-    run: LiveRun, turn: OpenTurn, text: str, metadata: ReplyMetadata, spoken: Window
+    run: LiveRun, turn: OpenTurn, text: str, metadata: ReplyMetadata, spoken: Window, *, whole: bool = True
 ) -> tuple[Outcome, ChatReply]:
-    """A turn that was answered; of an answer that a voice spoke, as far as it was heard."""
+    """A turn that was answered; `whole` is whether `text` is all of it, or as far as a person heard a voice say it."""
     reply = ChatReply(
         thread_id=turn.ids.thread_id,
         agent_id=turn.ids.agent_id,
@@ -31,7 +31,7 @@ def whole_answer(
     told = reply.model_dump(mode="json", exclude={"response"})
     outcome = Outcome(
         content=text,
-        message_status="partial" if run.hearing is not None and run.hearing.interrupted else "complete",
+        message_status="complete" if whole else "partial",
         run_status="completed",
         metadata=told["metadata"],
         marks=[*run.marks, Mark("message.completed", len(text), told)],

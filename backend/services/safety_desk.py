@@ -73,7 +73,8 @@ class SafetyDesk:
             voice=spoken_note(run),
         )
         unfolded = Window((), turn.begun.summary, turn.begun.summarized_through)
-        outcome, reply = whole_answer(run, turn, run.kept_text, metadata, unfolded)
+        # Also where the person breaks in: the help lines stay where they can be read.
+        outcome, reply = whole_answer(run, turn, text, metadata, unfolded)
         return Ended(outcome, reply, along=lambda tx: self._store(tx, turn, kind))
 
     async def _store(self, tx: TenantTransaction, turn: OpenTurn, kind: CrisisKind) -> None:

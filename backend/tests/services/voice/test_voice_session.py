@@ -8,17 +8,21 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from backend.errors import ModelFailed
+from backend.models.session import SessionCreate
 from backend.models.tenant import Caller
 from backend.ports import SpeechBegan, WordsHeard
+from backend.services.voice.voice_socket import SocketGone
 from backend.stores.database import Database
 from backend.tests.factories import TenantFactory
 from backend.tests.fake_speech import Studio, spoken
 from backend.tests.fakes import FixedMemory, ScriptedModel, fails, says, waits
+from backend.tests.services.interviewing import default_agents
 from backend.tests.services.one_server import OneServer, one_server
 from backend.tests.services.voice.talking import TALKS, VOICE, Call, Person, call, voice_service
 
 ANSWER = "The sea is very large. It is full of fish and ships. Many people love the sea, and some of them live by it."
 LONG = " ".join(f"This is sentence number {number} of a rather long answer about the sea." for number in range(12))
+CRISIS_REPLY = "Help is there (suicide)."
 
 
 @pytest.fixture
@@ -318,9 +322,33 @@ async def test_a_reply_in_a_crisis_is_spoken(server: OneServer, database: Databa
         done = await talk.person.is_told("message.completed")
 
         assert done.data["metadata"]["safety"] == {"crisis": True, "kind": "suicide"}
-        assert talk.person.heard(1) == spoken("Help is there (suicide).")
+        assert talk.person.heard(1) == spoken(CRISIS_REPLY)
         assert server.model.requests == []
-        assert (await talk.messages())[1] == ("assistant", "Help is there (suicide).", "complete")
+        assert (await talk.messages())[1] == ("assistant", CRISIS_REPLY, "complete")
+
+
+@pytest.mark.parametrize("how", ["interrupted", "hung up on"])
+async def test_a_reply_in_a_crisis_is_kept_whole_although_it_is_broken_off(
+    server: OneServer, database: Database, caller: Caller, how: str
+) -> None:
+    intake, _ = await default_agents(server, caller)
+    session = await server.sessions.create(caller, SessionCreate())
+    studio = Studio(database, None)
+    studio.eleven.gate.clear()  # it gets no further than the first word
+    async with call(server, database, caller, agent=intake, session=session.id, studio=studio) as talk:
+        await talk.says("This is a CRISIS.")
+        await talk.person.is_told("audio.start")
+        if how == "interrupted":
+            talk.person.interrupts()
+            done = await talk.person.is_told("message.completed")
+            assert (done.data["response"], done.data["metadata"]["voice"]["interrupted"]) == (CRISIS_REPLY, True)
+        else:
+            talk.person.goes()
+            with pytest.raises(SocketGone):
+                await talk.over()
+        assert (await talk.messages())[-1] == ("assistant", CRISIS_REPLY, "complete")
+    found = await server.sessions.get(caller, session.id)
+    assert (found.status, found.response) == ("failed", CRISIS_REPLY)
 
 
 async def _interrupted(talk: Call) -> str:
