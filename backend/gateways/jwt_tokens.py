@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import httpx
+import httpx2
 import jwt
 import orjson
 
@@ -120,7 +120,7 @@ class _PublishedKeys:
             raise Misconfigured("NUMEN_JWT_JWKS_URL must be an http or https address.")
         self._url = url
         self._clock = clock
-        self._client = httpx.AsyncClient(timeout=ASK_SECONDS, follow_redirects=False, trust_env=False)
+        self._client = httpx2.AsyncClient(timeout=ASK_SECONDS, follow_redirects=False, trust_env=False)
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at: datetime | None = None
         self._asked_at: datetime | None = None
@@ -152,7 +152,7 @@ class _PublishedKeys:
             async with asyncio.timeout(ASK_SECONDS):
                 self._keys = _usable(await self._document())
             self._fetched_at = self._clock.now()
-        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+        except (httpx2.HTTPError, TimeoutError, ValueError) as error:
             _log.warning("token keys not fetched", url=self._url, reason=f"{type(error).__name__}: {error}")
 
     async def _document(self) -> bytes:

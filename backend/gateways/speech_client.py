@@ -10,9 +10,11 @@ from functools import cache
 from typing import Generic, TypeVar
 
 import httpx
+import httpx2
 
 from backend.errors import Misconfigured
 from backend.gateways.answer import BadAnswer
+from backend.gateways.httpx_over_httpx2 import OverHttpx2
 
 CONNECTIONS = 256
 KEEP_ALIVE_SECONDS = 60.0
@@ -91,11 +93,13 @@ def trusted() -> ssl.SSLContext:
 
 
 def _transport(connect_seconds: float) -> Transport:
+    connections = httpx2.AsyncClient(
+        limits=httpx2.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_SECONDS), verify=trusted()
+    )
     return httpx.AsyncClient(
+        transport=OverHttpx2(connections),
         timeout=None,  # noqa: S113 — the SDKs send their own with each request, see `_only_connecting`
-        limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_SECONDS),
         follow_redirects=False,
-        verify=trusted(),
         headers={"Accept-Encoding": "identity"},
         event_hooks={"request": [_only_connecting(connect_seconds)], "response": [_bounded]},
     )
@@ -135,5 +139,4 @@ class _BoundedBytes(httpx.AsyncByteStream):
             yield piece
 
     async def aclose(self) -> None:
-        # Called off while it takes a connection back, httpcore keeps it for ever: open, and used by nobody.
-        await asyncio.shield(self._inner.aclose())
+        await self._inner.aclose()

@@ -234,18 +234,9 @@ def test_no_file_depends_on_where_it_was_written(what: str) -> None:
 # --- ways out ---
 
 HTTP_CLIENTS = {
-    "httpx",
-    "httpx2",
-    "aiohttp",
-    "requests",
-    "urllib3",
-    "urllib.request",
-    "elevenlabs",
-    "deepgram",
-    "http.client",
-    "websockets",
-    "mcp",
-}
+    "httpx", "httpx2", "aiohttp", "requests", "urllib3", "urllib.request", "elevenlabs", "deepgram", "http.client",
+    "websockets", "mcp",
+}  # fmt: skip
 # Where a tenant's address goes, it goes through `guarded_transport`. The others call what the operator named.
 MAY_CALL_OUT = {
     "backend/embedded/qdrant.py": {"httpx"},
@@ -254,13 +245,14 @@ MAY_CALL_OUT = {
     "backend/gateways/elevenlabs_voice.py": {"elevenlabs"},
     "backend/gateways/guarded_bytes.py": {"httpx2"},
     "backend/gateways/guarded_transport.py": {"httpx2"},
-    "backend/gateways/jwt_tokens.py": {"httpx"},
+    "backend/gateways/httpx_over_httpx2.py": {"httpx", "httpx2"},
+    "backend/gateways/jwt_tokens.py": {"httpx2"},
     "backend/gateways/mcp_exchange.py": {"mcp"},
     "backend/gateways/mcp_replies.py": {"mcp"},
     "backend/gateways/mcp_session.py": {"httpx2", "mcp"},
     "backend/gateways/model_fault.py": {"aiohttp", "httpx2"},
     "backend/gateways/openai_client.py": {"httpx2"},
-    "backend/gateways/speech_client.py": {"httpx"},
+    "backend/gateways/speech_client.py": {"httpx", "httpx2"},
     "backend/gateways/speech_fault.py": {"httpx"},
     "backend/gateways/speech_socket.py": {"websockets"},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -196,6 +197,27 @@ async def test_cancelled_while_its_connection_is_given_back(
     assert await said(voice) == whole
     async with asyncio.timeout(30):
         while elevenlabs_server.open_connections > 1:  # noqa: ASYNC110 — the server sees it a moment later
+            await asyncio.sleep(0.01)
+
+
+async def test_called_off_again_and_again_it_loses_no_connection(
+    voice: ElevenLabsVoice, elevenlabs_server: ElevenLabsServer
+) -> None:
+    dice = random.Random(1)  # noqa: S311 — repeatable moments
+
+    async def broken_off() -> None:
+        speaking = asyncio.create_task(said(voice))
+        for _ in range(dice.randint(0, 20)):
+            await asyncio.sleep(0)
+        await asyncio.sleep(dice.choice([0, dice.random() * 0.01]))
+        speaking.cancel()
+        await asyncio.wait([speaking])
+
+    for _ in range(160):
+        await asyncio.gather(*(broken_off() for _ in range(5)))
+    assert await said(voice) == hummed(SENTENCE)
+    async with asyncio.timeout(30):
+        while elevenlabs_server.open_connections > 5:  # noqa: ASYNC110 — the server sees it a moment later
             await asyncio.sleep(0.01)
 
 
