@@ -12,7 +12,8 @@ from backend import __version__
 from backend.scripts.doctor.check import Check
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
-_SECONDS = 5.0
+_SECONDS = httpx.Timeout(15.0, connect=5.0)
+"""The first document of the API that a server describes takes it a while."""
 
 
 async def server_checks(url: str) -> AsyncIterator[Check]:
@@ -46,7 +47,11 @@ def _readiness(url: str, status: int, told: Mapping[str, Mapping[str, str]]) -> 
 
 
 async def _release(http: httpx.AsyncClient) -> Check:
-    document = _object(await http.get("/openapi.json"))
+    try:
+        document = _object(await http.get("/openapi.json"))
+    except httpx.TransportError as error:
+        found = f"the server does not say which it is ({type(error).__name__})"
+        return Check("release", "warn", found, "Read the server's log: it answers /readyz, and not /openapi.json.")
     running = str(document.get("info", {}).get("version", "unknown"))
     if running == __version__:
         return Check("release", "ok", running)

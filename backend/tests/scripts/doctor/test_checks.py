@@ -153,6 +153,8 @@ async def answering(answers: Callable[[str], tuple[int, Any]]) -> AsyncGenerator
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             status, document = answers(self.path)
+            if document is None:
+                return  # it hangs up
             body = document.encode() if isinstance(document, str) else json.dumps(document).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
@@ -205,6 +207,15 @@ async def test_a_server_that_is_not_ready_or_lags_or_is_old() -> None:
             "server": ("fail", "not ready: database (gone)"),
             "release": ("warn", f"the server is 0.0.9, this command {__version__}"),
             "mirror": ("warn", "9 waiting"),
+        }
+
+
+async def test_a_server_that_does_not_say_its_release_is_a_warning() -> None:
+    healthy = numen(200, database={"status": "ok"})
+    async with answering(lambda path: (200, None) if path == "/openapi.json" else healthy(path)) as url:
+        assert await found(server_checks(url)) == {
+            "server": ("ok", f"ready at {url}"),
+            "release": ("warn", "the server does not say which it is (RemoteProtocolError)"),
         }
 
 
