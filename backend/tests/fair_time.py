@@ -13,13 +13,13 @@ TICK_SECONDS = 0.01
 @asynccontextmanager
 async def fair_timeout(seconds: float) -> AsyncGenerator[None]:
     """As `asyncio.timeout`, for what waits. What holds the event loop up itself must be timed by the wall's clock."""
-    async with asyncio.timeout(seconds) as limit:
-        extending = asyncio.create_task(_extended(limit))
+    async with asyncio.timeout(None) as limit:
+        counting = asyncio.create_task(_counted(limit, seconds))
         try:
             yield
         finally:
-            extending.cancel()
-            await asyncio.wait([extending])
+            counting.cancel()
+            await asyncio.wait([counting])
 
 
 @asynccontextmanager
@@ -32,11 +32,13 @@ async def done_within(seconds: float) -> AsyncGenerator[None]:
     assert worked < seconds, f"it took {worked:.2f} s of the processor"
 
 
-async def _extended(limit: asyncio.Timeout) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + TICK_SECONDS
+async def _counted(limit: asyncio.Timeout, seconds: float) -> None:
+    # It is this that ends the time, not a timer of the loop: after a pause that would be due before anybody counts.
+    loop, left = asyncio.get_running_loop(), seconds
+    before = loop.time()
+    while left > 0:
         await asyncio.sleep(TICK_SECONDS)
-        late, until = loop.time() - due, limit.when()
-        if late > TICK_SECONDS and until is not None and not limit.expired():
-            limit.reschedule(until + late)
+        now = loop.time()
+        left -= min(now - before, 2 * TICK_SECONDS)
+        before = now
+    limit.reschedule(before)
