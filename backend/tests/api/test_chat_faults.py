@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -30,20 +31,28 @@ HALF_SAID: dict[FaultKind, str] = {"cut_stream": "Half an ", "reset_stream": "Ha
 async def served_hurried(
     database_url: str, openai_server_process: OpenAIServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Api]:
-    """An application whose model must be quick, and with a second provider whose breaker may open."""
-    base_url = openai_server_process.base_url
+    """An application whose model must be quick."""
     settings = api_settings(
         database_url,
         tmp_path_factory.mktemp("prompts"),
-        openai_base_url=base_url,
+        openai_base_url=openai_server_process.base_url,
         llm_connect_seconds=0.3,
         llm_first_token_seconds=FIRST_TOKEN_SECONDS,
         llm_total_seconds=TOTAL_SECONDS,
-        llm_providers={"fragile": NamedProvider(base_url=base_url)},
     )
     async with serving(settings) as served:
         # The first turn of a process loads what answers, which takes longer than the deadlines here.
         assert (await (await talk(served)).whole()).status_code == 200
+        yield served
+
+
+@pytest.fixture
+async def breakable(database_url: str, openai_server: OpenAIServer, tmp_path: Path) -> AsyncGenerator[Api]:
+    """An application with a second provider whose breaker may open."""
+    base_url = openai_server.base_url
+    fragile = {"fragile": NamedProvider(base_url=base_url)}
+    settings = api_settings(database_url, tmp_path / "prompts", openai_base_url=base_url, llm_providers=fragile)
+    async with serving(settings) as served, borrowed(served, openai_server):
         yield served
 
 
@@ -197,8 +206,8 @@ async def test_the_message_is_stored_before_the_model_is_asked(hurried: Api, ope
     assert (await waiting).status_code == 504
 
 
-async def test_who_limits_us_is_passed_on(hurried: Api, openai_server: OpenAIServer) -> None:
-    turn = await talk(hurried)
+async def test_who_limits_us_is_passed_on(api: Api, openai_server: OpenAIServer) -> None:
+    turn = await talk(api)
     openai_server.fault("rate_limited", retry_after="17")
     async with done_within(TOTAL_SECONDS + GRACE_SECONDS):
         answer = await turn.whole()
@@ -212,9 +221,9 @@ async def test_a_short_fault_is_not_even_noticed(api: Api, openai_server: OpenAI
     assert (answer.status_code, answer.json()["response"]) == (200, DEFAULT_ANSWER)
 
 
-async def test_a_provider_that_keeps_failing_is_left_alone(hurried: Api, openai_server: OpenAIServer) -> None:
+async def test_a_provider_that_keeps_failing_is_left_alone(breakable: Api, openai_server: OpenAIServer) -> None:
     openai_server.fault("reset")
-    turns = [await talk(hurried, "fragile") for _ in range(FAILURES_TO_OPEN + 1)]
+    turns = [await talk(breakable, "fragile") for _ in range(FAILURES_TO_OPEN + 1)]
     for turn in turns[:-1]:
         assert (await turn.whole()).status_code == 503
     asked = len(openai_server.calls)
@@ -223,7 +232,7 @@ async def test_a_provider_that_keeps_failing_is_left_alone(hurried: Api, openai_
     assert int(answer.headers["retry-after"]) > 1
     assert len(openai_server.calls) == asked
     await kept_and_marked(turns[-1], "model-unavailable", "")
-    assert (await (await talk(hurried)).whole()).status_code == 503  # the other provider is still asked
+    assert (await (await talk(breakable)).whole()).status_code == 503  # the other provider is still asked
     assert len(openai_server.calls) > asked
 
 
